@@ -1,0 +1,220 @@
+"""`marl-meta evaluate`: what teams earn on variants that they have never met."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from marl_meta.types import UserError
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from marl_meta.evaluate.ground import ThirdPartyGame
+    from marl_meta.evaluate.results import Evaluation, SplitEvaluation
+    from marl_meta.evaluate.run import Report
+    from marl_meta.evaluate.statistics import Estimate
+
+LINE_SECONDS = 10.0
+"""Between two lines of progress where there is no terminal."""
+
+_SPLIT = "Split to play on (may be repeated); by default the held-out one beside the split of the training."
+_RULES = "Instead of a split, the rules of one variant: inline JSON, a YAML or JSON file, or a variant_id."
+_EPISODES = "Episodes of one variant that are played in a row, memory kept; by default as many as in the training."
+_GAMES = "How many such trials of each variant are played; by default about a thousand in all."
+_GAME = "Family to play; by default the one that the teams were trained on."
+_PETTINGZOO = "Third-party game to play instead, such as mpe2.simple_spread_v3:parallel_env."
+_SCHEMA = "What the third-party game's flat observations mean: simple_spread, simple_tag, ..., or a YAML file."
+_REPORT = "Folder, new or empty, for evaluation.json, evaluation.csv and a chart (returns.png)."
+
+
+def evaluate(  # noqa: PLR0913 (the options of a command)
+    teams: Annotated[list[Path], typer.Argument(help="Folders of teams, or of the runs that trained them.")],
+    split: Annotated[list[str] | None, typer.Option(help=_SPLIT)] = None,
+    rules: Annotated[str | None, typer.Option(help=_RULES)] = None,
+    episodes: Annotated[int | None, typer.Option(help=_EPISODES)] = None,
+    games: Annotated[int | None, typer.Option(help=_GAMES)] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the games and of everybody's draws.")] = 0,
+    deterministic: Annotated[
+        bool, typer.Option("--deterministic", help="Teams take their likeliest action instead of sampling one.")
+    ] = False,
+    game: Annotated[str | None, typer.Option(help=_GAME)] = None,
+    pettingzoo: Annotated[str | None, typer.Option(help=_PETTINGZOO)] = None,
+    kwargs: Annotated[str | None, typer.Option(help="Arguments of the third-party game, as JSON.")] = None,
+    schema: Annotated[str | None, typer.Option(help=_SCHEMA)] = None,
+    report: Annotated[Path | None, typer.Option(help=_REPORT)] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object on standard output and nothing else.")
+    ] = False,
+) -> None:
+    """Say what teams earn, with confidence intervals, beside random and hand-written play."""
+    from marl_meta.evaluate.report import write_report
+    from marl_meta.evaluate.run import evaluate as run
+    from marl_meta.files import claim_folder
+
+    third_party = _third_party(pettingzoo, kwargs, schema)
+    if third_party is not None and game is not None:
+        raise UserError(
+            "Either --game names a family or --pettingzoo a third-party game; both cannot be played at once."
+        )
+    if report is not None:
+        claim_folder(report, "give the report a folder of its own")
+    with progress_bar() as advance:
+        evaluation = run(
+            list(teams),
+            game=third_party or game,
+            split=split or None,
+            rules=rules,
+            episodes=episodes,
+            games_per_variant=games,
+            seed=seed,
+            deterministic=deterministic,
+            report=advance,
+        )
+    written = write_report(evaluation, report) if report is not None else []
+    if as_json:
+        typer.echo(json.dumps(evaluation.record()))
+        return
+    show(evaluation)
+    for path in written:
+        typer.echo(f"written: {path}")
+
+
+def show(evaluation: Evaluation) -> None:
+    """Print an evaluation as tables: one for each split, or where sides meet, for each side of it."""
+    from rich.console import Console
+
+    console = Console()
+    for split in evaluation.splits:
+        for side in split.sides:
+            console.print(_title(split, side), highlight=False)
+            console.print(_cross_table(split, side) if len(split.sides) > 1 else _table(split, side))
+    several = any(len(split.variant_ids) > 1 for split in evaluation.splits)
+    note = "Intervals: 95 %, by bootstrap over games: of the mean over exactly these variants"
+    console.print(f"{note}{'; over variants: of the mean over all of their kind' if several else ''}.", style="dim")
+
+
+@contextmanager
+def progress_bar() -> Iterator[Report]:
+    """Show what is being played on standard error: a bar in a terminal, a line now and then elsewhere."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    columns = (TextColumn("playing {task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"))
+    bar = Progress(*columns, TimeRemainingColumn(), console=console, transient=True, disable=not console.is_terminal)
+    task = bar.add_task("", total=None)
+    last_line = time.monotonic()
+
+    def advance(done: int, total: int, name: str) -> None:
+        nonlocal last_line
+        bar.update(task, completed=done, total=total, description=name)
+        if not console.is_terminal and time.monotonic() - last_line > LINE_SECONDS:
+            last_line = time.monotonic()
+            console.print(f"playing {name}: {done} of {total} episodes", highlight=False)
+
+    with bar:
+        yield advance
+
+
+def _third_party(entry_point: str | None, kwargs: str | None, schema: str | None) -> ThirdPartyGame | None:
+    from marl_meta.evaluate.ground import ThirdPartyGame
+
+    if entry_point is None:
+        if kwargs is not None or schema is not None:
+            raise UserError("--kwargs and --schema are of a third-party game, which --pettingzoo names.")
+        return None
+    try:
+        arguments: Any = json.loads(kwargs or "{}")
+    except json.JSONDecodeError as error:
+        raise UserError(
+            f'--kwargs {kwargs!r} is not JSON ({error}); allowed is an object such as {{"N": 3}}.'
+        ) from error
+    if not isinstance(arguments, dict):
+        raise UserError(f'--kwargs must be a JSON object such as {{"N": 3}}, not {kwargs!r}.')
+    return ThirdPartyGame(entry_point, arguments, schema)
+
+
+def _table(split: SplitEvaluation, side: str) -> Table:
+    """Return the table of a game of one side: its players, best first."""
+    table = _new_table("player")
+    several = len(split.variant_ids) > 1
+    results = split.against(side, None)
+    episodes = len(next(iter(results.values())).estimates[side].mean)
+    if episodes == 1:
+        columns = ("return", "over games", *(("over variants",) if several else ()))
+    else:
+        columns = tuple(f"episode {episode + 1}" for episode in range(episodes))
+    for column in (*columns, "team's sum"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for name, result in sorted(results.items(), key=lambda item: -item[1].estimates[side].mean[-1]):
+        estimate = result.estimates[side]
+        cells = _cells(estimate) if episodes == 1 else [_short(estimate, episode) for episode in range(episodes)]
+        total = float(result.earned[side].total[:, :, -1].mean())
+        table.add_row(_shown(name), *cells, f"{total:.2f}", style=_style(split, name))
+    return table
+
+
+def _cells(estimate: Estimate) -> list[str]:
+    """Return the cells of a single episode: the mean and its intervals in full."""
+    cells = [f"{estimate.mean[0]:.2f}", f"{estimate.low[0]:.2f} to {estimate.high[0]:.2f}"]
+    if estimate.variants_low is not None and estimate.variants_high is not None:
+        cells.append(f"{estimate.variants_low[0]:.2f} to {estimate.variants_high[0]:.2f}")
+    return cells
+
+
+def _cross_table(split: SplitEvaluation, side: str) -> Table:
+    """Return the table of one side of a game of several: its players by their opponents."""
+    table = _new_table(side)
+    opponents = split.opponents_of(side)
+    for opponent in opponents:
+        table.add_column(f"against {_shown(opponent)}", justify="right")
+    for name in split.players_of(side):
+        found = [split.against(side, opponent).get(name) for opponent in opponents]
+        cells = [_first_to_last(result.estimates[side]) if result is not None else "" for result in found]
+        table.add_row(_shown(name), *cells, style=_style(split, name))
+    return table
+
+
+def _first_to_last(estimate: Estimate) -> str:
+    """Return an estimate in one cell: of the first episode of a trial and, below it, of the last."""
+    return "\n".join(_short(estimate, episode) for episode in sorted({0, len(estimate.mean) - 1}))
+
+
+def _short(estimate: Estimate, episode: int) -> str:
+    """Return an estimate in one cell: the mean, and half of the interval over games."""
+    return f"{estimate.mean[episode]:.2f} ±{(estimate.high[episode] - estimate.low[episode]) / 2:.2f}"
+
+
+def _new_table(first: str) -> Table:
+    from rich import box
+    from rich.table import Table
+
+    table = Table(header_style="bold", box=box.SIMPLE_HEAD)
+    table.add_column(first, no_wrap=True)
+    return table
+
+
+def _title(split: SplitEvaluation, side: str) -> str:
+    count, games = len(split.variant_ids), split.games_per_variant
+    variants = f"{count} variants, {games} games of each" if count > 1 else f"one variant, {games} games"
+    text = f"[bold]{_shown(split.game)}[/bold] on {_shown(split.split)} ({variants}): return of each {_shown(side)}"
+    if len(split.sides) > 1 and len(split.results[0].estimates[side].mean) > 1:
+        return f"{text}, in the first and the last episode of a trial"
+    return text
+
+
+def _style(split: SplitEvaluation, name: str) -> str:
+    return "bold cyan" if split.origins[name] == "team" else ""
+
+
+def _shown(text: str) -> str:
+    from rich.markup import escape
+
+    return escape(text)

@@ -1,0 +1,331 @@
+"""The typed configuration of a training run: what may be set, its type and bounds, and what it means.
+
+The values live in `configs/` and nowhere else; `load_config` composes them with overrides such as
+`game=harvest policy.hidden=128 train.steps=2e6 seed=1 name=first`. Nothing here knows a game or an algorithm.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from marl_meta.types import UserError
+from marl_meta.wording import close_match, listed, one_line, shorten
+
+
+def _whole(value: object) -> object:
+    """Return the int that a whole float (2e6) means, and anything else as it is."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _text(value: object) -> object:
+    """Return the text of a number (`name=7`), and anything else as it is."""
+    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+
+Positive = Annotated[int, Field(ge=1), BeforeValidator(_whole)]
+NotNegative = Annotated[int, Field(ge=0), BeforeValidator(_whole)]
+Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+Weight = Annotated[float, Field(ge=0.0)]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=120), BeforeValidator(_text)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        strict=True,
+        allow_inf_nan=False,
+        serialize_by_alias=True,
+        use_attribute_docstrings=True,
+    )
+
+
+class GameConfig(_Section):
+    """Which game is played, under which rules, and how many at once."""
+
+    family: Annotated[str, Field(min_length=1)]
+    """Name of a family, path of a family.yaml, or `pettingzoo` for a third-party game."""
+    split: Name | None
+    """Split of the family whose variants are drawn; null plays `rules`."""
+    rules: dict[str, Any]
+    """Rules that differ from the family's defaults, the same in all games."""
+    num_games: Positive
+    """Games that run at once (B)."""
+    episodes_per_trial: Positive
+    """Episodes of one variant that are played in a row (K)."""
+    entry_point: str | None
+    """`package.module:callable` that makes the ParallelEnv, for `pettingzoo` only."""
+    kwargs: dict[str, Any]
+    """Arguments of the entry point."""
+    observation_schema: str | None = Field(alias="schema")
+    """Name or YAML file of the schema that says what a third-party observation means; null keeps it as it is."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        third_party = self.family == "pettingzoo"
+        if third_party and self.entry_point is None:
+            raise ValueError(
+                "game=pettingzoo needs game.entry_point, such as mpe2.simple_spread_v3:parallel_env, which is not set"
+            )
+        if not third_party and (self.entry_point is not None or self.kwargs or self.observation_schema is not None):
+            raise ValueError(
+                "game.entry_point, game.kwargs and game.schema are allowed with game=pettingzoo only, "
+                f"not with {self.family!r}"
+            )
+        if self.split is not None and self.rules:
+            raise ValueError("allowed is either game.split, which draws the rules, or game.rules, which fixes them")
+        return self
+
+
+class PolicyConfig(_Section):
+    """The relational policy."""
+
+    hidden: Positive
+    """Width of the network (H), a multiple of `heads`."""
+    heads: Positive
+    """Attention heads."""
+    layers: Positive
+    """Message-passing layers."""
+    recurrent: Literal["gru", "none"]
+    """Whether agents have a memory."""
+    critic: Literal["own", "central"]
+    """What the value head sees: the agent's own view, or the whole game."""
+    path: Literal["auto", "dense", "sparse"]
+    """Which of the two equal computations of a layer is used; auto takes dense for small graphs."""
+    trial_inputs: bool
+    """Whether the policy is told its previous action, reward and episode end."""
+
+    @model_validator(mode="after")
+    def _divisible(self) -> Self:
+        if self.hidden % self.heads:
+            raise ValueError(f"policy.hidden must be a multiple of policy.heads, not {self.hidden} with {self.heads}")
+        return self
+
+
+class AlgorithmConfig(_Section):
+    """Proximal policy optimisation (Schulman et al. 2017)."""
+
+    name: Literal["ppo"]
+    """The algorithm."""
+    gamma: Fraction
+    """Discount per step."""
+    gae_lambda: Fraction
+    """Lambda of generalised advantage estimation."""
+    clip: Annotated[float, Field(gt=0.0, lt=1.0)]
+    """How far the probability ratio may move from 1."""
+    epochs: Positive
+    """Passes over each batch of experience."""
+    minibatches: Positive
+    """Parts that a batch is split into, along the games."""
+    learning_rate: Annotated[float, Field(gt=0.0)]
+    """Adam's step size at the start."""
+    schedule: Literal["linear", "constant", "cosine"]
+    """How the learning rate goes from its first to its final value over `train.steps`."""
+    final_learning_rate: Weight
+    """Adam's step size at the end; unused by a constant schedule."""
+    entropy: Weight
+    """Weight of the entropy bonus at the start."""
+    entropy_final: Weight
+    """Weight of the entropy bonus at the end, reached linearly."""
+    value_weight: Weight
+    """Weight of the value loss."""
+    value_clip: Annotated[float, Field(gt=0.0)] | None
+    """How far a value may move from its old estimate, in normalised units; null for no limit."""
+    max_grad_norm: Annotated[float, Field(gt=0.0)] | None
+    """Gradients are scaled down to this norm; null for no limit."""
+    target_kl: Annotated[float, Field(gt=0.0)] | None
+    """An update stops early when the policy has moved this far; null never stops."""
+    normalise_value: bool
+    """Whether value targets are scaled by their running mean and deviation."""
+    normalise_advantage: bool
+    """Whether advantages are scaled over each batch."""
+
+
+class TeamConfig(_Section):
+    """Who plays one team of the game. A team that is not named learns, with a learner of its own."""
+
+    controller: Literal["learn", "frozen", "scripted", "random"] = "learn"
+    """learn: trained here; frozen: a saved team; scripted: a hand-written player; random: uniform legal actions."""
+    learner: Name | None = None
+    """Teams with the same learner share its parameters; null means a learner called like the team."""
+    team: str | None = None
+    """Folder of a saved team, for controller `frozen`; for `learn`, the team to start from."""
+    scripted: str | None = None
+    """Name of the family's scripted player, for controller `scripted`."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        needs = {"frozen": "team", "scripted": "scripted"}.get(self.controller)
+        takes = {"learn": ("learner", "team"), "frozen": ("team",), "scripted": ("scripted",)}.get(self.controller, ())
+        if needs and getattr(self, needs) is None:
+            raise ValueError(f"controller {self.controller!r} needs the key {needs!r} beside it")
+        for key in ("learner", "team", "scripted"):
+            if getattr(self, key) is not None and key not in takes:
+                raise ValueError(f"controller {self.controller!r} takes {listed(takes)} beside it, not {key!r}")
+        return self
+
+
+class TrackingConfig(_Section):
+    """Where metrics go besides the run folder."""
+
+    wandb: Literal["auto", "online", "offline", "off"]
+    """auto: online where a key is set and the host answers, else offline, else off."""
+    project: Annotated[str, Field(min_length=1)]
+    """W&B project."""
+    group: str | None
+    """W&B group: the experiment that this run belongs to."""
+
+
+class TrainConfig(_Section):
+    """How long, on what, and what is kept."""
+
+    steps: Positive
+    """Env-steps in total: one for each game at each step."""
+    horizon: Positive
+    """Steps of each game between two updates (T)."""
+    checkpoint_iterations: NotNegative
+    """A checkpoint after so many iterations; 0 for none by count."""
+    checkpoint_seconds: Weight
+    """A checkpoint after so many seconds; 0 for none by time."""
+    keep: Positive
+    """Newest checkpoints that are kept."""
+    device: Literal["cpu", "cuda", "auto"]
+    """Where the networks run."""
+    threads: NotNegative
+    """Threads of torch and numba; 0 leaves it to them."""
+    evaluate_every: NotNegative
+    """An evaluation after so many iterations; 0 for none."""
+
+
+class Config(_Section):
+    """One training run."""
+
+    name: Name
+    """Folder of the run in `runs_dir`."""
+    seed: NotNegative
+    """Everything random follows from it."""
+    runs_dir: Annotated[Path, Field(strict=False)]
+    """Where run folders lie."""
+    game: GameConfig
+    policy: PolicyConfig
+    algorithm: AlgorithmConfig
+    teams: dict[str, TeamConfig]
+    """Who plays each team, by the name of the team."""
+    tracking: TrackingConfig
+    train: TrainConfig
+
+    @property
+    def run_dir(self) -> Path:
+        """The run folder."""
+        return self.runs_dir / self.name
+
+    def to_json(self) -> str:
+        """Return the text of a config.json: every value, indented."""
+        return json.dumps(self.model_dump(mode="json"), indent=2) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str, source: str = "config.json") -> Config:
+        """Return the configuration that `to_json` wrote; `source` names the file in complaints (UserError)."""
+        try:
+            values = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise UserError(f"{source} is not JSON: {one_line(error)}.") from error
+        return _validated(values, f"{source}: ")
+
+
+def load_config(overrides: Sequence[str] = ()) -> Config:
+    """Return the configuration that `configs/` and the overrides make together.
+
+    An override is `group=option`, `key=value` or `~key`, as hydra writes them. `game=X` takes any family's
+    name or path. A run without a name is called after its game, the time and its seed. Raises UserError for
+    an unknown key, option or value.
+    """
+    from marl_meta._compose import compose  # hydra is slow to import and only needed here
+
+    values = compose(overrides)
+    if values.get("name") is None:
+        values["name"] = _generated_name(values)
+    return _validated(values, "Config key ")
+
+
+def _generated_name(values: dict[str, Any]) -> str:
+    game = values["game"] if isinstance(values.get("game"), dict) else {}
+    path = Path(str(game.get("family")))
+    stem = path.parent.name if path.name == "family.yaml" else path.stem
+    if game.get("entry_point"):
+        stem = str(game["entry_point"]).partition(":")[0].rpartition(".")[2]
+    now = datetime.now().astimezone()
+    name = f"{stem}-{now:%Y%m%d-%H%M%S}-seed{values.get('seed')}"
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", name).lstrip("._-")
+
+
+def _validated(values: object, source: str) -> Config:
+    """Return the configuration made of `values`, or raise the first complaint; `source` precedes the key."""
+    try:
+        return Config.model_validate(values)
+    except ValidationError as error:
+        # A key that is not known explains more than the one that it was meant for being missing.
+        problem = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
+        raise UserError(_sentence(problem["type"], problem["loc"], problem["input"], problem["msg"], source)) from None
+
+
+def _sentence(kind: str, location: tuple[int | str, ...], value: object, message: str, source: str) -> str:
+    """Return one sentence that names the key, says what is wrong with it and what is allowed."""
+    path = [str(part) for part in location]
+    place = source + ".".join(path) if path else source.removesuffix("key ").rstrip(": ")
+    if kind == "extra_forbidden":
+        known = list(_schema(path[:-1]).get("properties", {}))
+        group = f"in {'.'.join(path[:-1])}" if path[:-1] else "at the top"
+        return f"{place} is not known{close_match(path[-1], known)}; allowed {group} are {listed(known)}."
+    if kind == "value_error":  # raised by a validator of ours, whose text says it all
+        return f"{place}: {message.removeprefix('Value error, ')}."
+    schema = _schema(path)
+    meaning = f" ({schema['description'].split('. ')[0].rstrip('.')})" if "description" in schema else ""
+    if kind == "missing":
+        return f"{place} is missing; it must be {_allowed(schema)}{meaning}."
+    return f"{place} must be {_allowed(schema)}, not {'null' if value is None else shorten(value)}{meaning}."
+
+
+def _schema(path: Sequence[str]) -> dict[str, Any]:
+    """Return the JSON schema of the key at `path`; an empty one where there is none."""
+    root = Config.model_json_schema()
+    node: dict[str, Any] = root
+    for part in path:
+        children = node.get("properties", {})
+        node = children.get(part) or node.get("additionalProperties") or {}
+        if "$ref" in node:
+            node = root["$defs"][node["$ref"].rpartition("/")[2]]
+    return node
+
+
+_TYPES = {
+    "integer": "a whole number",
+    "number": "a number",
+    "boolean": "true or false",
+    "string": "a text",
+    "object": "a mapping of keys to values",
+    "null": "null",
+}
+_BOUNDS = {"minimum": "of at least", "exclusiveMinimum": "above", "maximum": "of at most", "exclusiveMaximum": "below"}
+
+
+def _allowed(schema: dict[str, Any]) -> str:
+    """Return what a JSON schema allows, in words."""
+    if "anyOf" in schema:
+        return " or ".join(_allowed(option) for option in schema["anyOf"])
+    if "enum" in schema:
+        return f"one of {listed(schema['enum'])}"
+    if "const" in schema:
+        return str(schema["const"])
+    if "pattern" in schema:
+        return "a name of letters, digits, dots, dashes and underscores"
+    bounds = " and ".join(f"{words} {schema[key]:g}" for key, words in _BOUNDS.items() if key in schema)
+    kind = _TYPES.get(schema.get("type", ""), "a value")
+    return f"{kind} {bounds}" if bounds else kind

@@ -1,0 +1,102 @@
+"""Who can play which side of a game, and which match-ups show what a team is worth."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from marl_meta.games import Family
+from marl_meta.games.scripted import Script, scripted_policy, scripts_of
+from marl_meta.players import RandomPlayer, ScriptedPlayer
+from marl_meta.rollout import Controller
+from marl_meta.team import Team
+from marl_meta.types import Layout, TeamLayout, UserError
+from marl_meta.wording import listed
+
+Origin = Literal["team", "random", "scripted"]
+
+RANDOM = "random"
+
+Matchup = tuple[tuple[str, str], ...]
+"""Pairs of a side and the name of who plays it, in the order of the sides."""
+
+
+@dataclass(frozen=True, slots=True)
+class Player:
+    """Somebody who can play some sides of a game."""
+
+    name: str
+    origin: Origin
+    can_play: Callable[[TeamLayout], bool]
+    make: Callable[[Layout, str, int], Controller]
+    """`make(layout, side, seed)` returns a controller of that side."""
+
+
+def team_player(name: str, team: Team, *, deterministic: bool) -> Player:
+    """Return a trained team as a player; it samples its actions unless it is `deterministic`."""
+
+    def make(layout: Layout, side: str, seed: int) -> Controller:
+        return team.controller(layout, plays=side, seed=seed, deterministic=deterministic)
+
+    def can_play(side: TeamLayout) -> bool:
+        try:
+            team.policy_for(side)
+        except UserError:
+            return False
+        return True
+
+    return Player(name, "team", can_play, make)
+
+
+def random_player() -> Player:
+    """Return the player of uniformly random legal actions."""
+    return Player(RANDOM, "random", lambda _: True, lambda _, __, seed: RandomPlayer(seed))
+
+
+def scripted_players(family: Family) -> list[Player]:
+    """Return the hand-written players of a family."""
+    return [_scripted(family, name, script) for name, script in scripts_of(family).items()]
+
+
+def _scripted(family: Family, name: str, script: Script) -> Player:
+    def can_play(side: TeamLayout) -> bool:
+        return side.kind in script.plays
+
+    def make(layout: Layout, side: str, seed: int) -> Controller:  # noqa: ARG001 (it needs to know none of that)
+        return ScriptedPlayer(scripted_policy(family, name))
+
+    return Player(name, "scripted", can_play, make)
+
+
+def matchups(sides: Sequence[TeamLayout], players: Sequence[Player]) -> list[Matchup]:
+    """Return who plays whom: every player on every side that it can play, against each that can be its opponent.
+
+    With one side that is each player by itself, with two sides all pairs. With more sides each player meets, on each
+    side, all others in the hands of one opponent: a trained team where that can play them, else of random play.
+    Raises UserError for a trained team that can play no side.
+    """
+    for player in players:
+        if not any(player.can_play(side) for side in sides):
+            raise UserError(
+                f"The team {player.name!r} can play no side of this game; its sides are "
+                f"{listed(f'{side.name} (role {side.kind})' for side in sides)}."
+            )
+    able = {side.name: [player.name for player in players if player.can_play(side)] for side in sides}
+    if len(sides) <= 2:
+        return [tuple(zip(able, chosen, strict=True)) for chosen in itertools.product(*able.values())]
+    found: dict[Matchup, None] = {}
+    opponents = [player.name for player in players if player.origin != "scripted"]
+    for side, names in able.items():
+        for name, opponent in itertools.product(names, opponents):
+            others = {other: opponent if opponent in able[other] else RANDOM for other in able}
+            found[tuple((other, name if other == side else others[other]) for other in able)] = None
+    return list(found)
+
+
+def side_seed(seed: int, side: int) -> int:
+    """Return the seed of the player of a side, far from those of other sides and of the game."""
+    return int(np.random.SeedSequence([seed, 4000 + side]).generate_state(1, np.uint64)[0] >> 1)

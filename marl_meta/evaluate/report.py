@@ -1,0 +1,95 @@
+"""An evaluation as files: `evaluation.json`, `evaluation.csv` (every variant of every match-up), `returns.png`."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from marl_meta.evaluate.chart import Bar, Group, Panel, draw_chart, player_color
+from marl_meta.evaluate.lineup import RANDOM
+from marl_meta.evaluate.results import Evaluation, Result, SplitEvaluation
+from marl_meta.files import atomic_write_bytes, atomic_write_text
+
+JSON_FILE, CSV_FILE, CHART_FILE = "evaluation.json", "evaluation.csv", "returns.png"
+
+CSV_COLUMNS = (
+    "split", "variant_id", "side", "player", "against", "episode", "games", "return", "deviation", "return_sum",
+)  # fmt: skip
+
+
+def write_report(evaluation: Evaluation, folder: Path) -> list[Path]:
+    """Write the files into `folder`, which exists; returns their paths."""
+    atomic_write_text(folder / JSON_FILE, json.dumps(evaluation.record(), indent=2) + "\n")
+    table = io.StringIO()
+    writer = csv.DictWriter(table, CSV_COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(row for split in evaluation.splits for result in split.results for row in _rows(split, result))
+    atomic_write_text(folder / CSV_FILE, table.getvalue())
+    picture = io.BytesIO()
+    chart(evaluation).save(picture, "PNG")
+    atomic_write_bytes(folder / CHART_FILE, picture.getvalue())
+    return [folder / name for name in (JSON_FILE, CSV_FILE, CHART_FILE)]
+
+
+def chart(evaluation: Evaluation) -> Image.Image:
+    """Return the chart of an evaluation: a panel for each side, a group for each split and opponent."""
+    panels = []
+    for side in dict.fromkeys(side for split in evaluation.splits for side in split.sides):
+        groups = [group for split in evaluation.splits if side in split.sides for group in _groups(split, side)]
+        panels.append(Panel(f"Return of each {side}", groups))
+    first = evaluation.splits[0]
+    counts = f"{len(first.variant_ids)} variants" if len(first.variant_ids) > 1 else "one variant"
+    length = f", {evaluation.episodes} episodes each" if evaluation.episodes > 1 else ""
+    subtitle = (
+        f"{counts}, {first.games_per_variant} games of each{length}. Bars start at random play; "
+        "whiskers are 95 % intervals."
+    )
+    return draw_chart(f"{evaluation.game}: what the teams earn", subtitle, panels)
+
+
+def _groups(split: SplitEvaluation, side: str) -> Iterator[Group]:
+    opponents: list[str | None] = [*split.opponents_of(side)] or [None]
+    for opponent in opponents:
+        against = split.against(side, opponent)
+        if RANDOM not in against:
+            continue
+        trained = [name for name, origin in split.origins.items() if origin == "team"]
+        bars = [
+            Bar(
+                name,
+                player_color(split.origins[name], trained.index(name) if name in trained else 0),
+                against[name].estimates[side].mean,
+                against[name].estimates[side].low,
+                against[name].estimates[side].high,
+            )
+            for name in split.players_of(side)
+            if name in against
+        ]
+        label = split.split if opponent is None else f"{split.split}, against {opponent}"
+        yield Group(label, against[RANDOM].estimates[side].mean, bars)
+
+
+def _rows(split: SplitEvaluation, result: Result) -> Iterator[dict[str, Any]]:
+    for side, earned in result.earned.items():
+        others = [name for other, name in result.players.items() if other != side]
+        for v, variant_id in enumerate(split.variant_ids):
+            for episode in range(earned.per_agent.shape[2]):
+                returns = earned.per_agent[v, :, episode].astype(float)
+                yield {
+                    "split": split.split,
+                    "variant_id": variant_id,
+                    "side": side,
+                    "player": result.players[side],
+                    "against": " ".join(others),
+                    "episode": episode + 1,
+                    "games": len(returns),
+                    "return": f"{returns.mean():.6g}",
+                    "return_sum": f"{earned.total[v, :, episode].astype(float).mean():.6g}",
+                    "deviation": f"{returns.std(ddof=1):.6g}",
+                }

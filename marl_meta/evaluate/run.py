@@ -1,0 +1,243 @@
+"""Evaluate teams: every match-up on every split, side by side with random and hand-written play."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from marl_meta.allocator import keep_freed_memory
+from marl_meta.evaluate.ground import Ground, ThirdPartyGame, family_ground, third_party_ground, trained_ground
+from marl_meta.evaluate.lineup import (
+    Matchup,
+    Player,
+    matchups,
+    random_player,
+    scripted_players,
+    side_seed,
+    team_player,
+)
+from marl_meta.evaluate.play import Earned, play, sides_of
+from marl_meta.evaluate.results import Evaluation, Result, SplitEvaluation
+from marl_meta.evaluate.statistics import estimate
+from marl_meta.games import Family
+from marl_meta.games.family import check_integer
+from marl_meta.team import Team, load_team
+from marl_meta.types import FloatArray, UserError
+from marl_meta.wording import listed
+
+Report = Callable[[int, int, str], None]
+"""Told how many episodes of how many have been played, and who plays."""
+
+
+def _unreported(done: int, total: int, name: str) -> None:
+    """Tell nobody."""
+
+
+def evaluate(
+    teams: str | Path | Team | Sequence[str | Path | Team],
+    *,
+    game: str | Path | Family | ThirdPartyGame | None = None,
+    split: str | Sequence[str] | None = None,
+    rules: Mapping[str, Any] | str | None = None,
+    episodes: int | None = None,
+    games_per_variant: int | None = None,
+    seed: int = 0,
+    deterministic: bool = False,
+    report: Report = _unreported,
+) -> Evaluation:
+    """Return what teams earn on all variants of a split, beside random play and the family's hand-written players.
+
+    In games of several sides all of them meet all others. The same games, with the same starts, are played by all.
+
+    Args:
+        teams: folders of teams (or of the runs that trained them), or loaded teams.
+        game: a family or a third-party game; by default the one that the teams were trained on.
+        split: names of splits; by default the held-out one beside the split of the training.
+        rules: instead of a split, the rules of one variant: values that differ from the defaults, or text
+            (inline JSON, a file, a variant_id).
+        episodes: K, how many episodes of one variant a team plays in a row, keeping its memory; by default as many as
+            in its training.
+        games_per_variant: how many such trials of each variant are played, at least 2.
+        seed: of the games and of everybody's draws.
+        deterministic: whether trained teams take their likeliest action instead of sampling one.
+        report: is told of the progress.
+
+    Raises UserError on bad input.
+    """
+    began = time.monotonic()
+    loaded = _load(teams)
+    grounds = _grounds(list(loaded.values()), game, split, rules)
+    length = check_integer("episodes", episodes if episodes is not None else _trial_length(loaded), low=1)
+    if games_per_variant is not None:
+        check_integer("games_per_variant (whose spread gives the intervals)", games_per_variant, low=2)
+    check_integer("seed", seed, low=0)
+    trained = [team_player(name, team, deterministic=deterministic) for name, team in loaded.items()]
+    with _single_threaded():
+        parts = tuple(
+            evaluate_players(
+                ground, [*trained, *standing_players(ground)], length,
+                games_per_variant or ground.games_per_variant, seed,
+                _portion(report, index, len(grounds)),
+            )
+            for index, ground in enumerate(grounds)
+        )  # fmt: skip
+    return Evaluation(
+        game=grounds[0].game,
+        splits=parts,
+        teams={name: str(team.path or "") for name, team in loaded.items()},
+        episodes=length,
+        seed=seed,
+        deterministic=deterministic,
+        env_steps=sum(result.env_steps for part in parts for result in part.results),
+        seconds=time.monotonic() - began,
+    )
+
+
+def standing_players(ground: Ground) -> list[Player]:
+    """Return those beside whom a team is seen on this ground: random play and the family's hand-written players."""
+    return [random_player(), *(scripted_players(ground.family) if ground.family is not None else ())]
+
+
+def evaluate_players(
+    ground: Ground,
+    players: Sequence[Player],
+    episodes: int,
+    games_per_variant: int,
+    seed: int,
+    report: Report = _unreported,
+) -> SplitEvaluation:
+    """Return what came of every match-up of `players` on a ground."""
+    rounds = math.ceil(games_per_variant * ground.num_variants / max(ground.at_once, ground.num_variants))
+    copies = math.ceil(games_per_variant / rounds)
+    game = ground.open(1, episodes, seed)
+    slots, variant_ids = sides_of(game), tuple(game.variant_ids)
+    game.close()
+    sides = [side for side in game.layout.teams if side.name in slots]
+    by_name = {player.name: player for player in players}
+    pairings = matchups(sides, players)
+    total = len(pairings) * ground.num_variants * copies * rounds * episodes
+    done = 0
+    results = []
+    for pairing in pairings:
+        name = _title(pairing)
+        report(done, total, name)
+
+        def advance(count: int, name: str = name) -> None:
+            nonlocal done
+            done += count
+            report(done, total, name)
+
+        results.append(_play(ground, pairing, by_name, (copies, rounds, episodes, games_per_variant), seed, advance))
+    return SplitEvaluation(
+        game=ground.game,
+        split=ground.label,
+        variant_ids=variant_ids,
+        games_per_variant=games_per_variant,
+        sides=tuple(side.name for side in sides),
+        origins={player.name: player.origin for player in players},
+        results=tuple(results),
+    )
+
+
+def _play(
+    ground: Ground, pairing: Matchup, players: Mapping[str, Player], sizes: tuple[int, int, int, int], seed: int,
+    advance: Callable[[int], None],
+) -> Result:  # fmt: skip
+    """Return what one match-up comes to: the same games as in all others, from their start."""
+    began = time.monotonic()
+    copies, rounds, episodes, games_per_variant = sizes
+    game = ground.open(copies, episodes, seed)
+    controllers = {
+        side: players[name].make(game.layout, side, side_seed(seed, index))
+        for index, (side, name) in enumerate(pairing)
+    }
+    try:
+        played = play(game, controllers, ground.num_variants, rounds, episodes, advance)
+    finally:
+        game.close()
+
+    def wanted(returns: FloatArray) -> FloatArray:
+        return returns[:, :games_per_variant]  # whole rounds of whole copies may be a few games more
+
+    earned = {side: Earned(wanted(one.per_agent), wanted(one.total)) for side, one in played.earned.items()}
+    return Result(
+        players=dict(pairing),
+        earned=earned,
+        estimates={side: estimate(one.per_agent, seed) for side, one in earned.items()},
+        env_steps=played.env_steps,
+        seconds=time.monotonic() - began,
+    )
+
+
+def _title(pairing: Matchup) -> str:
+    return " against ".join(name for _, name in pairing)
+
+
+def _load(teams: str | Path | Team | Sequence[str | Path | Team]) -> dict[str, Team]:
+    """Return the teams by names that tell them apart: their own, or where several have one, their folders'."""
+    given = [teams] if isinstance(teams, str | Path | Team) else list(teams)
+    if not given:
+        raise UserError("An evaluation needs at least one team: the folder of a team, or of the run that trained it.")
+    loaded = [team if isinstance(team, Team) else load_team(team) for team in given]
+    names = [team.name for team in loaded]
+    labels = [
+        name if names.count(name) == 1 else str(team.path or name) for name, team in zip(names, loaded, strict=True)
+    ]
+    if len(set(labels)) < len(labels):
+        raise UserError(f"Each team can be given once, or under a name of its own; given are {listed(labels)}.")
+    return dict(zip(labels, loaded, strict=True))
+
+
+def _grounds(
+    teams: Sequence[Team],
+    game: str | Path | Family | ThirdPartyGame | None,
+    split: str | Sequence[str] | None,
+    rules: Mapping[str, Any] | str | None,
+) -> list[Ground]:
+    splits = [split] if isinstance(split, str) or split is None else list(split)
+    if isinstance(game, ThirdPartyGame):
+        if splits != [None] or rules is not None:
+            raise UserError("A third-party game has no splits and no rules; its arguments are given with --kwargs.")
+        return [third_party_ground(game)]
+    if game is not None:
+        return [family_ground(game, name, rules) for name in splits]
+    first = teams[0].trained_on
+    known = {_game_of(team.trained_on) for team in teams}
+    if len(known) > 1:
+        raise UserError(
+            f"The teams were trained on different games ({listed(sorted(known))}); say which to play (--game)."
+        )
+    return [trained_ground(first, name, rules) for name in splits]
+
+
+def _game_of(trained_on: Mapping[str, Any]) -> str:
+    game = trained_on.get("game") or {}
+    return str(game.get("entry_point") or game.get("family"))
+
+
+def _trial_length(teams: Mapping[str, Team]) -> int:
+    """Return how many episodes the trials of the teams' training had, at least 1."""
+    return max(int((team.trained_on.get("game") or {}).get("episodes_per_trial", 1)) for team in teams.values())
+
+
+def _portion(report: Report, index: int, parts: int) -> Report:
+    """Return a report of one part of several that are about as long: told as a share of them all."""
+    return lambda done, total, name: report(index * total + done, parts * total, name)
+
+
+@contextmanager
+def _single_threaded() -> Iterator[None]:
+    """Have torch use one thread: its pool is several times slower for small batches where other work is going on."""
+    keep_freed_memory()
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

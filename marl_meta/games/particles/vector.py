@@ -1,0 +1,234 @@
+"""ParticleGame: a batch of particle games as a `types.VectorGame`."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from marl_meta.games.family import Family
+from marl_meta.games.particles.buffers import make_buffer
+from marl_meta.games.particles.pace import Pace
+from marl_meta.games.particles.parameters import (
+    BODY,
+    GAME,
+    STATE_FIELDS,
+    Rules,
+    Scene,
+    Tables,
+    compile_tables,
+)
+from marl_meta.games.particles.random import stream_keys
+from marl_meta.games.particles.step import (
+    begin_games,
+    show_games,
+    step_games,
+    step_games_in_parallel,
+    take_actions,
+)
+from marl_meta.types import FloatArray, Snapshot, Step, UserError, Variant
+
+THREADED_GAMES = 2048
+"""Smaller batches are played by one thread: waking the others would take longer than they save."""
+
+_UNSIGNED = {size: np.dtype(f"u{size}") for size in (1, 2, 4, 8)}
+
+
+def entry_point(rule_dtype: np.dtype[np.void], scene: Callable[[Rules], Scene]) -> Callable[..., ParticleGame]:
+    """Return what a particle family's family.yaml names as its entry point.
+
+    Args:
+        rule_dtype: the records of the family's rules, by which the kernels find its `score`.
+        scene: says what is on the field under given rules.
+    """
+
+    def make_game(
+        family: Family,
+        variants: Sequence[Variant],
+        *,
+        num_games: int,
+        seed: int = 0,
+        episodes_per_trial: int = 1,
+        first_game: int = 0,
+        fixed: bool = False,
+    ) -> ParticleGame:
+        """Return a batch of games, not yet reset; see `ParticleGame` for the arguments."""
+        return ParticleGame(
+            compile_tables(family, variants, rule_dtype, scene),
+            num_games=num_games,
+            seed=seed,
+            episodes_per_trial=episodes_per_trial,
+            first_game=first_game,
+            fixed=fixed,
+        )
+
+    return make_game
+
+
+class ParticleGame:
+    """A batch of particle games, each under its own rules, with its own random stream (a `types.VectorGame`).
+
+    The state is three arrays: `games` [B] (random stream, variant, step, episode), `bodies` [B,E] (positions and
+    velocities of the bodies that exist, in the order agents, obstacles, objects). Two sets of output buffers take
+    turns, so that a Step stays valid until the second `step` after it; their records are made once.
+    """
+
+    def __init__(
+        self,
+        tables: Tables,
+        *,
+        num_games: int,
+        seed: int,
+        episodes_per_trial: int,
+        first_game: int,
+        fixed: bool,
+    ) -> None:
+        """Make a batch, not yet reset.
+
+        Args:
+            tables: the variants.
+            num_games: B.
+            seed: of the random streams; game b's stream depends on it and on `first_game` + b alone.
+            episodes_per_trial: after so many episodes a trial is over.
+            first_game: number of the first game's stream.
+            fixed: game b always plays variant b (counted around); else each trial's variant is drawn.
+        """
+        self.layout = tables.layout
+        self.num_games = num_games
+        self.num_agents = len(tables.agent_names)
+        self.num_entities = len(tables.kind)
+        self.agent_names = tables.agent_names
+        self.agent_team = tables.team[: self.num_agents].copy()
+        self._tables = tables
+        self._first_game = first_game
+        self._games = np.zeros(num_games, GAME)
+        self._games["key"] = stream_keys(seed, first_game, num_games)
+        self._games["variant"] = np.arange(num_games) % len(tables.variants)
+        self._bodies = np.zeros((num_games, self.num_entities), BODY)
+        self._actions = np.zeros((num_games, self.num_agents), np.uint8)
+        self._actions_in_a_row = self._actions.reshape(-1)
+        self._drawn_variants = 0 if fixed else len(tables.variants)
+        self._buffers = (make_buffer(tables, num_games), make_buffer(tables, num_games))
+        self._pace = Pace()
+        self._turn = 0
+        self._started = False
+        knowledge = (tables.rules, tables.traits, tables.visible, self._games, self._bodies)
+        # The threads' shares have scratch space of their own, far enough apart not to share a cache line.
+        self._chunks = os.cpu_count() or 1
+        scratch = np.zeros((self._chunks, 3, self.num_agents + 8))
+        play = (scratch, episodes_per_trial, self._drawn_variants, self._actions, *knowledge)
+        self._begin_arguments = (self._drawn_variants, tables.rules, tables.traits, self._games, self._bodies)
+        self._show_arguments = tuple((*knowledge, *buffer.view) for buffer in self._buffers)
+        self._play_arguments = tuple((*play, *buffer.arrays) for buffer in self._buffers)
+
+    @property
+    def rules(self) -> list[dict[str, Any]]:
+        """The rules of each game."""
+        return [self._tables.variants[v].rules for v in self._games["variant"]]
+
+    @property
+    def variant_ids(self) -> list[str]:
+        """The variant of each game."""
+        return [self._tables.variants[v].variant_id for v in self._games["variant"]]
+
+    @property
+    def hidden_rules(self) -> FloatArray:
+        """[B,R'] the hidden rules, scaled as visible ones are."""
+        rules: FloatArray = self._tables.hidden[self._games["variant"]]
+        return rules
+
+    def reset(self, seed: int | None = None) -> Step:
+        """Start every game afresh, in a new trial; with a seed, the random streams start afresh too."""
+        if seed is not None:
+            self._games["key"] = stream_keys(seed, self._first_game, self.num_games)
+            self._games["draws"] = 0
+        begin_games(*self._begin_arguments)
+        return self._show()
+
+    def step(self, actions: npt.NDArray[np.integer[Any]]) -> Step:
+        """Play `actions` int [B,N] (ignored for absent agents); raises UserError when one is not an action."""
+        if not self._started:
+            raise UserError("These games have not begun; call reset before step.")
+        self._take(actions)
+        self._turn = 1 - self._turn
+        buffer = self._buffers[self._turn]
+        ended = self._play(self._play_arguments[self._turn])
+        return buffer.step_with_final if ended else buffer.step
+
+    def snapshot(self) -> Snapshot:
+        """Return a copy of all state: [B] key, draws, variant, step, episode; [B,E,2] positions, velocities."""
+        snapshot: Snapshot = {name: self._games[name].copy() for name, _ in STATE_FIELDS}
+        snapshot["positions"] = np.stack([self._bodies["x"], self._bodies["y"]], axis=-1)
+        snapshot["velocities"] = np.stack([self._bodies["vx"], self._bodies["vy"]], axis=-1)
+        return snapshot
+
+    def restore(self, snapshot: Snapshot) -> Step:
+        """Go back to a snapshot of this game; returns the observation there, with zero reward."""
+        current = self.snapshot()
+        for name, array in current.items():
+            if name not in snapshot or snapshot[name].shape != array.shape:
+                raise UserError(
+                    f"A snapshot to restore must hold {name!r} of shape {array.shape}, as snapshots of this game do."
+                )
+        if (snapshot["variant"] >= len(self._tables.variants)).any():
+            raise UserError(f"A snapshot to restore must hold a variant below {len(self._tables.variants)} everywhere.")
+        for name, _ in STATE_FIELDS:
+            self._games[name] = snapshot[name]
+        self._games["placed"] = snapshot["step"]  # so that both buffers are written afresh
+        self._bodies["x"], self._bodies["y"] = np.moveaxis(snapshot["positions"], -1, 0)
+        self._bodies["vx"], self._bodies["vy"] = np.moveaxis(snapshot["velocities"], -1, 0)
+        return self._show()
+
+    def close(self) -> None:
+        """Nothing to release."""
+
+    def _show(self) -> Step:
+        self._started = True
+        self._turn = 1 - self._turn
+        buffer = self._buffers[self._turn]
+        show_games(*self._show_arguments[self._turn])
+        for array in buffer.outcome:
+            array[:] = 0
+        return buffer.step
+
+    def _play(self, arguments: tuple[Any, ...]) -> int:
+        """Play a step of all games; returns how many ended."""
+        ended: int
+        if self.num_games < THREADED_GAMES:
+            ended = step_games(0, 1, *arguments)
+            return ended
+        start = time.perf_counter()
+        if self._pace.threaded():
+            ended = step_games_in_parallel(self._chunks, *arguments)
+        else:
+            ended = step_games(0, 1, *arguments)
+        self._pace.note(time.perf_counter() - start)
+        return ended
+
+    def _take(self, actions: npt.NDArray[np.integer[Any]]) -> None:
+        """Copy the actions to where the kernel reads them."""
+        if actions.shape != self._actions.shape or actions.dtype.kind not in "iu":
+            raise UserError(
+                f"Actions must be integers of shape {self._actions.shape} (games, agents), "
+                f"not {actions.dtype} of shape {actions.shape}."
+            )
+        if not actions.flags.carray:  # every memory layout would be compiled for on its own
+            actions = np.array(actions, order="C")
+        # As unsigned numbers, negative ones are too large as well.
+        unsigned = actions.reshape(-1).view(_UNSIGNED[actions.itemsize])
+        count = len(self.layout.actions)
+        if take_actions(unsigned, self._actions_in_a_row) < count:
+            return
+        wrong = (actions < 0) | (actions >= count)
+        refused = wrong & self._buffers[self._turn].step.observation.acting
+        if refused.any():
+            b, agent = np.argwhere(refused)[0]
+            raise UserError(
+                f"The action of {self.agent_names[agent]} in game {b} is {actions[b, agent]}; "
+                f"allowed is 0 to {count - 1}."
+            )
+        self._actions[wrong] = 0

@@ -1,0 +1,124 @@
+"""Between a game's gymnasium spaces and plain vectors: observations to float32, action numbers to actions."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from gymnasium import spaces
+
+from marl_meta.types import BoolArray, FloatArray, UserError
+
+LARGEST_OBSERVATION = 4096
+"""Numbers in one agent's observation beyond which a game is refused: an image wants a wrapper that shrinks it."""
+
+LARGEST_PRODUCT = 64
+"""Joint actions of a MultiDiscrete space beyond which it is refused rather than flattened."""
+
+_FLAT = (spaces.Box, spaces.Discrete, spaces.MultiDiscrete, spaces.MultiBinary)
+_MASK = "action_mask"
+_ACTIONS = "only Discrete and MultiDiscrete actions are allowed"
+
+
+@dataclass(frozen=True, slots=True)
+class ObservationCodec:
+    """How one agent's observation becomes a vector of `size` numbers."""
+
+    space: spaces.Space[Any]
+    size: int
+    keys: tuple[str, ...] | None
+    """The keys of a Dict beside its action mask; None if the observation is no Dict with a mask."""
+    scale: float
+
+    def encode(self, value: Any) -> FloatArray:
+        """Return the observation as float32 [size]: boxes row by row, discrete values one-hot, bytes as 0 to 1."""
+        if self.keys is not None:
+            value = value[self.keys[0]] if len(self.keys) == 1 else {key: value[key] for key in self.keys}
+        flat = np.asarray(spaces.flatten(self.space, value), dtype=np.float32)
+        return flat if self.scale == 1.0 else flat * np.float32(self.scale)
+
+
+@dataclass(frozen=True, slots=True)
+class ActionCodec:
+    """How an action number 0 .. count - 1 becomes one agent's action."""
+
+    space: spaces.Discrete | spaces.MultiDiscrete
+    count: int
+
+    def decode(self, number: int) -> Any:
+        """Return the action that the game understands; raises UserError for a number it does not have."""
+        if not 0 <= number < self.count:
+            raise UserError(f"Action {number} does not exist; allowed is 0 to {self.count - 1}.")
+        if isinstance(self.space, spaces.Discrete):
+            return int(self.space.start) + number
+        digits = np.array(np.unravel_index(number, tuple(self.space.nvec.ravel())), dtype=self.space.dtype)
+        return digits.reshape(self.space.shape) + self.space.start
+
+
+def observation_codec(space: spaces.Space[Any], where: str) -> ObservationCodec:
+    """Return the codec of an agent's observation space, or raise UserError saying which spaces are known."""
+    keys: tuple[str, ...] | None = None
+    if isinstance(space, spaces.Dict) and _MASK in space.spaces:
+        keys = tuple(key for key in space.spaces if key != _MASK)
+        space = space[keys[0]] if len(keys) == 1 else spaces.Dict({key: space[key] for key in keys})
+    if not _is_flat(space):
+        raise UserError(
+            f"{where} has the observation space {_short(space)}; known are Box, Discrete, MultiDiscrete, MultiBinary, "
+            "and Dict or Tuple of those, with or without an action_mask."
+        )
+    size = int(spaces.flatdim(space))
+    if not 0 < size <= LARGEST_OBSERVATION:
+        raise UserError(
+            f"{where} has observations of {size} numbers; 1 to {LARGEST_OBSERVATION} are allowed "
+            "(shrink images with wrappers, such as supersuit:color_reduction_v0 and supersuit:resize_v1)."
+        )
+    is_bytes = isinstance(space, spaces.Box) and space.dtype == np.uint8
+    return ObservationCodec(space=space, size=size, keys=keys, scale=1 / 255 if is_bytes else 1.0)
+
+
+def action_codec(space: spaces.Space[Any], where: str) -> ActionCodec:
+    """Return the codec of an agent's action space, or raise UserError saying which spaces are known."""
+    if isinstance(space, spaces.Discrete):
+        return ActionCodec(space=space, count=int(space.n))
+    if isinstance(space, spaces.MultiDiscrete):
+        count = math.prod(int(n) for n in space.nvec.ravel())
+        if count <= LARGEST_PRODUCT:
+            return ActionCodec(space=space, count=count)
+        raise UserError(
+            f"{where} has a MultiDiscrete action space of {count} joint actions; at most {LARGEST_PRODUCT} are allowed."
+        )
+    if isinstance(space, spaces.Box):
+        raise UserError(f"{where} has continuous actions, {_short(space)}; {_ACTIONS}.")
+    raise UserError(f"{where} has the action space {_short(space)}; {_ACTIONS}.")
+
+
+def legal_actions(observation: Any, info: Mapping[str, Any], codec: ActionCodec, where: str) -> BoolArray | None:
+    """Return the mask [count] that a game gives in its observation or its info, or None if it gives none.
+
+    An agent without any legal action is not forbidden anything: a row of a mask must allow something.
+    """
+    given = observation.get(_MASK) if isinstance(observation, Mapping) else None
+    if given is None:
+        given = info.get(_MASK)
+    if given is None:
+        return None
+    mask = np.asarray(given).astype(bool).ravel()
+    if mask.size != codec.count:
+        raise UserError(f"{where} has an action mask of {mask.size} entries for {codec.count} actions.")
+    return mask if mask.any() else np.ones_like(mask)
+
+
+def _is_flat(space: spaces.Space[Any]) -> bool:
+    if isinstance(space, spaces.Dict):
+        return bool(space.spaces) and all(_is_flat(part) for part in space.spaces.values())
+    if isinstance(space, spaces.Tuple):
+        return bool(space.spaces) and all(_is_flat(part) for part in space.spaces)
+    return isinstance(space, _FLAT)
+
+
+def _short(space: spaces.Space[Any]) -> str:
+    text = " ".join(str(space).split())
+    return text if len(text) <= 80 else text[:77] + "..."

@@ -1,0 +1,1 @@
+"""The relational policy: features of the relation graph, message passing, memory and heads."""

@@ -1,0 +1,162 @@
+"""What a policy reads, built from observations: storage for T steps, filled step by step, sliced by games."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from marl_meta.nets.features import Graph, GraphFeatures
+from marl_meta.nets.policy import GraphTensors, LowerGraph, PolicyShape, RelationalPolicy
+from marl_meta.types import BoolArray, FloatArray, IntArray, Layout, Observation, VectorGame
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyDesign:
+    """Everything that fixes a policy besides the game's layout: sizes, and what it reads."""
+
+    hidden: int = 64
+    heads: int = 4
+    layers: int = 1
+    recurrent: bool = True
+    critic: str = "own"
+    kinds: tuple[str, ...] = ()
+    """Kinds of entity that nodes tell apart; none means those of the game."""
+    rules: tuple[str, ...] = ()
+    """Features of visible rules that nodes carry."""
+    trial_inputs: bool = False
+    """Whether an agent also receives its previous action, reward and episode end."""
+
+    def context_width(self, layout: Layout) -> int:
+        """Return C, the number of inputs beyond the observation."""
+        return len(layout.actions) + 2 if self.trial_inputs else 0
+
+
+class PolicyInputs:
+    """Turns observations of one layout into the tensors that a policy of one design reads."""
+
+    def __init__(self, layout: Layout, design: PolicyDesign) -> None:
+        self.layout = layout
+        self.design = design
+        self.features = GraphFeatures(layout, design.rules, design.kinds)
+        self.full_features = GraphFeatures(layout, design.rules, design.kinds, privileged=True)
+        self.context_width = design.context_width(layout)
+
+    def build_policy(self) -> RelationalPolicy:
+        """Return a freshly initialised policy that reads these inputs."""
+        design = self.design
+        shape = PolicyShape(
+            node=self.features.node_width,
+            edge=len(self.features.edge_names),
+            own=self.features.own_width + self.context_width,
+            actions=len(self.layout.actions),
+            hidden=design.hidden,
+            heads=design.heads,
+            layers=design.layers,
+            recurrent=design.recurrent,
+            critic=design.critic,
+            critic_node=self.full_features.node_width,
+        )
+        return RelationalPolicy(shape)
+
+    def storage(self, steps: int, game: VectorGame, agents: IntArray, shared_view: bool) -> InputStorage:
+        """Return room for `steps` observations of `game` as `agents` see them."""
+        return InputStorage(self, steps, (game.num_games, game.num_agents, game.num_entities), agents, shared_view)
+
+
+class InputStorage:
+    """Policy inputs of T steps of B games, [T,B,n,...] in memory, handed out as [T,B*n,...]."""
+
+    def __init__(
+        self,
+        inputs: PolicyInputs,
+        steps: int,
+        sizes: tuple[int, int, int],
+        agents: IntArray,
+        shared_view: bool,
+        actor_only: bool = False,
+    ) -> None:
+        games, slots, entities = sizes
+        count, design = len(agents), inputs.design
+        self.inputs, self.agents, self.games, self.shared_view = inputs, agents, games, shared_view
+        self.graph = inputs.features.allocate((steps, games, count), entities)
+        central = design.critic == "central" and not actor_only
+        self.full = inputs.full_features.allocate((steps, games, count), entities) if central else None
+        self.lower = self.full_lower = None
+        views = games if shared_view else games * count
+        if design.layers > 1:
+            self.lower = inputs.features.allocate((steps, views, slots), entities)
+            if self.full is not None:
+                self.full_lower = inputs.full_features.allocate((steps, games, slots), entities)
+        self.context = np.zeros((steps, games, count, inputs.context_width), np.float32)
+        self.action_mask = np.empty((steps, games, count, len(inputs.layout.actions)), np.bool_)
+
+    def write(self, step: int, observation: Observation, context: FloatArray | None = None) -> None:
+        """Fill row `step` from `observation` and the context [B,n,C]."""
+        features, full_features, agents = self.inputs.features, self.inputs.full_features, self.agents
+        features(observation, agents, _at(self.graph, step))
+        if self.lower is not None:
+            features.views(observation, agents, _at(self.lower, step))
+        if self.full is not None:
+            full_features(observation, agents, _at(self.full, step), everything=True)
+        if self.full_lower is not None:
+            everybody = np.arange(observation.private.shape[1])
+            full_features(observation, everybody, _at(self.full_lower, step), everything=True)
+        if context is not None:
+            self.context[step] = context
+        self.action_mask[step] = observation.action_mask[:, agents]
+
+    def read(self, steps: slice, games: IntArray | None = None, device: str = "cpu") -> ReadInputs:
+        """Return the inputs of some steps, of all games or of those with the indices `games`."""
+        chosen = self.games if games is None else len(games)
+        count = len(self.agents)
+        index = None if games is None else torch.from_numpy(games)
+
+        def take(array: FloatArray | BoolArray, per_game: int = 1) -> Tensor:
+            tensor = torch.from_numpy(array[steps])
+            if index is not None:
+                tensor = tensor.unflatten(1, (-1, per_game)).index_select(1, index).flatten(1, 2)
+            return tensor if device == "cpu" else tensor.to(device)
+
+        def graph_of(graph: Graph, lower: Graph | None, shared: bool, node: int) -> GraphTensors:
+            own = take(graph.own)
+            if self.context.shape[-1]:
+                own = torch.cat([own, take(self.context)], -1)
+            below = None
+            if lower is not None:
+                per_game = 1 if shared else count
+                rows = torch.arange(chosen * count, device=device)
+                below = LowerGraph(
+                    own=take(lower.own[..., :node], per_game),
+                    edges=take(lower.edges, per_game),
+                    mask=take(lower.mask, per_game),
+                    view=rows // count if shared else rows,
+                )
+            return GraphTensors(
+                own.flatten(1, 2), take(graph.edges).flatten(1, 2), take(graph.mask).flatten(1, 2), below
+            )
+
+        inputs = self.inputs
+        full = None
+        if self.full is not None:
+            full = graph_of(self.full, self.full_lower, True, inputs.full_features.node_width)
+        return ReadInputs(
+            graph=graph_of(self.graph, self.lower, self.shared_view, inputs.features.node_width),
+            full=full,
+            action_mask=take(self.action_mask).flatten(1, 2),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ReadInputs:
+    """Tensors [T,M,...] for `RelationalPolicy.forward`."""
+
+    graph: GraphTensors
+    full: GraphTensors | None
+    action_mask: Tensor
+
+
+def _at(graph: Graph, step: int) -> Graph:
+    return Graph(graph.own[step], graph.edges[step], graph.mask[step])

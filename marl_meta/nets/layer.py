@@ -1,0 +1,135 @@
+"""One round of message passing: torch-geometric's TransformerConv, with a dense path of equal outputs.
+
+    q_i = W_q h_i,   score_ij = q_i . (W_k x_j + W_e e_ij) / sqrt(D),   a_i = softmax over the senders j of i
+    h'_i = W_s h_i + sum_j a_ij (W_v x_j + W_e e_ij)          (Shi et al. 2021, eq. 1-4, with edge features)
+
+The parameters are TransformerConv's own; the sparse path calls it. The dense path is `nets.attention`: where senders
+are raw features, W_k and W_e act on [x_j, e_ij] together and are folded into the query's map, so that a layer is two
+matrix products per receiver whatever the number of senders.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch_geometric.nn import TransformerConv
+
+from marl_meta.nets.attention import relational_attention, relational_attention_reference
+
+
+class _Folded(NamedTuple):
+    """The maps of the dense path: receivers -> projections [L F,I] and their offset [L F], attended -> out [L F,H]."""
+
+    projection: Tensor
+    offset: Tensor
+    spread: Tensor
+
+
+class RelationalLayer(nn.Module):
+    """Message passing into receivers [M,I] from senders' features [M,E,S+F'] (node first, then relation).
+
+    `embedded` > 0 gives senders that are agents a learnt embedding of that width besides, [M,n,embedded], where the
+    first n senders are those agents; objects send their features alone.
+    """
+
+    def __init__(self, receiver: int, node: int, edge: int, hidden: int, heads: int = 4, embedded: int = 0) -> None:
+        super().__init__()
+        if hidden % heads:
+            raise ValueError(f"hidden {hidden} is not a multiple of heads {heads}")
+        self.node, self.edge, self.hidden, self.heads, self.embedded = node, edge, hidden, heads, embedded
+        self._kept: _Folded | None = None
+        self.conv = TransformerConv((node + embedded, receiver), hidden // heads, heads, edge_dim=edge)
+
+    @torch.no_grad()
+    def specialise(self, relation: int, head: int, score: float) -> None:
+        """Make a head start out looking at one relation: the edge feature with index `relation` adds `score` to it.
+
+        What matters is often one relation among many senders (the one opponent), and with all heads looking at
+        everything alike a policy must first find that out from rewards that it does not get yet.
+        """
+        depth = self.hidden // self.heads
+        rows = slice(head * depth, (head + 1) * depth)
+        key = self.conv.lin_edge.weight[rows, relation]
+        self.conv.lin_query.bias[rows] += key * (score * math.sqrt(depth) / key.square().sum())
+
+    def forward(
+        self, receivers: Tensor, features: Tensor, mask: Tensor, embedding: Tensor | None = None, path: str = "fused"
+    ) -> tuple[Tensor, Tensor]:
+        """Return the new embeddings [M,hidden] of the receivers and the attention weights [M,heads,E].
+
+        `path`: `fused` (CPU kernel), `plain` (tensor code) or `sparse` (torch-geometric).
+        """
+        if path == "sparse":
+            return self._sparse(receivers, features, mask, embedding)
+        attend = relational_attention if path == "fused" else relational_attention_reference
+        conv, heads, depth = self.conv, self.heads, self.hidden // self.heads
+        folded = self._folded()
+        projection = nn.functional.linear(receivers, folded.projection, folded.offset).unflatten(-1, (heads, -1))
+        bias = None
+        if embedding is not None:
+            bias = self._embedded_scores(receivers, embedding, features.shape[1]) / math.sqrt(depth)
+        attended, weights = attend(projection, features, mask, bias)
+        out = nn.functional.linear(receivers, conv.lin_skip.weight, conv.lin_skip.bias)
+        out = torch.addmm(out, attended.flatten(1), folded.spread)
+        if embedding is not None:
+            sent = nn.functional.linear(embedding, conv.lin_value.weight[:, self.node :])
+            sent = sent.unflatten(-1, (heads, depth))
+            count = embedding.shape[1]
+            out = out + torch.einsum("mln,mnld->mld", weights[:, :, :count], sent).flatten(1)
+        return out, weights
+
+    def keep_folded(self, keep: bool) -> None:
+        """Hold on to the dense path's maps for calls without gradients, or let go of them.
+
+        Only whoever knows that the weights stay as they are may hold on: nothing else tells that they changed (fused
+        optimisers do not move a tensor's version).
+        """
+        with torch.no_grad():
+            self._kept = self._fold() if keep else None
+
+    def _folded(self) -> _Folded:
+        kept = self._kept  # another thread may let go of it meanwhile
+        return self._fold() if kept is None or torch.is_grad_enabled() else kept
+
+    def _fold(self) -> _Folded:
+        """Return the maps of the dense path, made from the weights as they are."""
+        conv = self.conv
+        query, query_bias, key = conv.lin_query.weight, conv.lin_query.bias, conv.lin_key.weight
+        value, value_bias, edge = conv.lin_value.weight, conv.lin_value.bias, conv.lin_edge.weight
+        heads, depth = self.heads, self.hidden // self.heads
+        scale = 1.0 / math.sqrt(depth)
+        keys = torch.cat([key[:, : self.node], edge], 1).view(heads, depth, -1)
+        projection = torch.einsum("ldf,ldi->lfi", keys, query.view(heads, depth, -1)).flatten(0, 1) * scale
+        offset = torch.einsum("ldf,ld->lf", keys, query_bias.view(heads, depth)).flatten() * scale
+        values = torch.cat([value[:, : self.node], edge], 1)
+        # The first feature is one for every sender, so its attended value is the sum of the weights: 1, or 0 for a
+        # receiver without senders. The bias of the values rides on it.
+        values = torch.cat([(values[:, 0] + value_bias)[:, None], values[:, 1:]], 1)
+        return _Folded(projection, offset, torch.block_diag(*values.view(heads, depth, -1)).t())
+
+    def _embedded_scores(self, receivers: Tensor, embedding: Tensor, senders: int) -> Tensor:
+        heads, depth = self.heads, self.hidden // self.heads
+        query = self.conv.lin_query(receivers).unflatten(-1, (heads, depth))
+        keys = nn.functional.linear(embedding, self.conv.lin_key.weight[:, self.node :]).unflatten(-1, (heads, depth))
+        scores = torch.einsum("mld,mnld->mln", query, keys)
+        return nn.functional.pad(scores, (0, senders - embedding.shape[1]))
+
+    def _sparse(
+        self, receivers: Tensor, features: Tensor, mask: Tensor, embedding: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        rows, senders = mask.shape
+        receiver, sender = mask.nonzero(as_tuple=True)
+        edges = features[receiver, sender]
+        sources = edges[:, : self.node]
+        if self.embedded:
+            sent = features.new_zeros(rows, senders, self.embedded)
+            if embedding is not None:
+                sent = torch.cat([embedding, sent[:, embedding.shape[1] :]], 1)
+            sources = torch.cat([sources, sent[receiver, sender]], 1)
+        index = torch.stack([torch.arange(len(receiver), device=receiver.device), receiver])
+        out, (_, alpha) = self.conv((sources, receivers), index, edges[:, self.node :], return_attention_weights=True)
+        weights = features.new_zeros(rows, senders, self.heads).index_put((receiver, sender), alpha)
+        return out, weights.transpose(1, 2)

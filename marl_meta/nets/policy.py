@@ -1,0 +1,248 @@
+"""The relational policy: who is where, seen from each agent -> what to do, and what it is worth.
+
+    graph -> input map -> message passing -> residual block -> (GRU) -> policy head, value head
+
+One set of parameters serves every agent, team size and number of objects. A centralised critic is a second encoder over
+the full graph, with everybody's private features on the nodes; it is used in training only.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from marl_meta.nets.features import RELATION
+from marl_meta.nets.gru import Gru
+from marl_meta.nets.layer import RelationalLayer
+
+_LOCK = threading.Lock()
+_LOOKS_AT = ("opponent", "teammate", "object")
+_FIRST_SCORE = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class GraphTensors:
+    """Relation graphs of T steps and M receivers. Rows are time-major: row t * M + m."""
+
+    own: Tensor
+    """[T,M,S+P+C] receivers, with the context C (such as the previous action) that the policy was built for."""
+    edges: Tensor
+    """[T,M,E,F]."""
+    mask: Tensor
+    """bool [T,M,E]."""
+    lower: LowerGraph | None = None
+    """What the layers below the last need, in networks of several layers."""
+
+
+@dataclass(frozen=True, slots=True)
+class LowerGraph:
+    """The graph in which agents embed each other, from public features only, before the last layer."""
+
+    own: Tensor
+    """[T,V,N,S] nodes of the N agents, in each of V views (one for all, or one per receiver)."""
+    edges: Tensor
+    """[T,V,N,E,F]."""
+    mask: Tensor
+    """bool [T,V,N,E]."""
+    view: Tensor
+    """int [M] the view that each receiver looks through."""
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyShape:
+    """The sizes that fix a policy's parameters."""
+
+    node: int
+    edge: int
+    own: int
+    actions: int
+    hidden: int = 64
+    heads: int = 4
+    layers: int = 1
+    recurrent: bool = True
+    critic: str = "own"
+    """`own`: the value head reads the policy's features; `central`: an encoder of its own over the full graph."""
+    critic_node: int = 0
+    """Node features of the centralised critic's graph (own + everybody's private ones)."""
+
+
+class RelationalEncoder(nn.Module):
+    """Graph -> one embedding [R,H] per receiver."""
+
+    def __init__(self, node: int, edge: int, own: int, hidden: int, heads: int, layers: int) -> None:
+        super().__init__()
+        self.lower_input = nn.Linear(node, hidden) if layers > 1 else None
+        self.lower = nn.ModuleList(
+            RelationalLayer(hidden, node, edge, hidden, heads, embedded=0 if index == 0 else hidden)
+            for index in range(layers - 1)
+        )
+        self.input = nn.Linear(own, hidden)
+        self.last = RelationalLayer(hidden, node, edge, hidden, heads, embedded=hidden if layers > 1 else 0)
+        self.norm = nn.LayerNorm(hidden)
+        self.block = nn.Linear(hidden, hidden)
+        relations = len(RELATION)
+        for layer in (*self.lower, self.last):
+            assert isinstance(layer, RelationalLayer)
+            for head in range(heads):
+                # In turn: opponents, teammates, objects, all alike.
+                if head % relations < len(_LOOKS_AT):
+                    which = RELATION.index(_LOOKS_AT[head % relations])
+                    layer.specialise(edge - relations + which, head, _FIRST_SCORE)
+        for linear in (self.input, self.block):
+            nn.init.orthogonal_(linear.weight, math.sqrt(2))
+            nn.init.zeros_(linear.bias)
+
+    def forward(self, graph: GraphTensors, path: str) -> tuple[Tensor, Tensor]:
+        """Return embeddings [T,M,H] and the last layer's attention [T,M,heads,E]."""
+        steps, rows, senders, width = graph.edges.shape
+        receivers = torch.relu(self.input(graph.own.view(steps * rows, -1)))
+        embedding = self._embed_agents(graph.lower, path) if graph.lower is not None else None
+        hidden, weights = self.last(
+            receivers,
+            graph.edges.view(steps * rows, senders, width),
+            graph.mask.view(steps * rows, senders),
+            embedding,
+            path,
+        )
+        hidden = hidden + torch.relu(self.block(self.norm(hidden)))
+        return hidden.view(steps, rows, -1), weights.view(steps, rows, -1, senders)
+
+    def _embed_agents(self, graph: LowerGraph, path: str) -> Tensor:
+        steps, views, agents, senders, width = graph.edges.shape
+        assert self.lower_input is not None
+        hidden = torch.relu(self.lower_input(graph.own.flatten(0, 2)))
+        edges, mask = graph.edges.view(-1, senders, width), graph.mask.view(-1, senders)
+        for index, layer in enumerate(self.lower):
+            sent = None
+            if index:
+                by_view = hidden.view(steps * views, 1, agents, -1).expand(-1, agents, -1, -1)
+                sent = by_view.reshape(steps * views * agents, agents, -1)
+            update, _ = layer(hidden, edges, mask, sent, path)
+            hidden = hidden + torch.relu(update)
+        by_view = hidden.view(steps, views, agents, -1)
+        return by_view[:, graph.view].flatten(0, 1)
+
+
+class RelationalPolicy(nn.Module):
+    """Policy and value of every receiver of a graph."""
+
+    def __init__(self, shape: PolicyShape) -> None:
+        super().__init__()
+        self.shape = shape
+        self._inside = 0
+        sizes = (shape.hidden, shape.heads, shape.layers)
+        self.encoder = RelationalEncoder(shape.node, shape.edge, shape.own, *sizes)
+        self.memory = Gru(shape.hidden, shape.hidden) if shape.recurrent else None
+        self.actor = nn.Linear(shape.hidden, shape.actions)
+        central = shape.critic == "central"
+        # A centralised critic's receivers read their own row of the privileged nodes, private features included.
+        self.critic_encoder = (
+            RelationalEncoder(shape.critic_node, shape.edge, shape.critic_node + shape.own - shape.node, *sizes)
+            if central
+            else None
+        )
+        self.critic_hidden = nn.Linear(shape.hidden, shape.hidden)
+        self.critic = nn.Linear(shape.hidden, 1)
+        nn.init.orthogonal_(self.actor.weight, 0.01)
+        nn.init.orthogonal_(self.critic_hidden.weight, math.sqrt(2))
+        nn.init.orthogonal_(self.critic.weight, 1.0)
+        for linear in (self.actor, self.critic_hidden, self.critic):
+            nn.init.zeros_(linear.bias)
+
+    @contextmanager
+    def unchanging(self) -> Iterator[None]:
+        """While this lasts nobody changes the weights, and what is derived from them is worked out once.
+
+        Several threads may be inside at a time.
+        """
+        with _LOCK:
+            self._inside += 1
+            if self._inside == 1:
+                self._keep_folded(keep=True)
+        try:
+            yield
+        finally:
+            with _LOCK:
+                self._inside -= 1
+                if self._inside == 0:
+                    self._keep_folded(keep=False)
+
+    def _keep_folded(self, keep: bool) -> None:
+        for module in self.modules():
+            if isinstance(module, RelationalLayer):
+                module.keep_folded(keep)
+
+    def initial_state(self, rows: int) -> Tensor:
+        """Return the memory [M,H] of M receivers that have seen nothing."""
+        width = self.shape.hidden if self.memory is not None else 0
+        return self.actor.weight.new_zeros(rows, width)
+
+    def forward(
+        self,
+        graph: GraphTensors,
+        state: Tensor,
+        starts: Tensor,
+        action_mask: Tensor,
+        full: GraphTensors | None = None,
+        path: str = "fused",
+    ) -> PolicyOutput:
+        """Return what the policy does at each of T steps for M receivers.
+
+        `state` [M,H] is the memory before the first step, `starts` bool [T,M] where an episode (or trial) starts,
+        `action_mask` bool [T,M,A], `full` the graph that a centralised critic reads.
+        """
+        output, hidden = self._act(graph, state, starts, action_mask, path)
+        if self.critic_encoder is not None:
+            if full is None:
+                raise ValueError("a centralised critic needs the full graph")
+            hidden, _ = self.critic_encoder(full, path)
+        value = self.critic(torch.relu(self.critic_hidden(hidden))).squeeze(-1)
+        return PolicyOutput(output.logits, value, output.state, output.attention)
+
+    def act(
+        self, graph: GraphTensors, state: Tensor, starts: Tensor, action_mask: Tensor, path: str = "fused"
+    ) -> ActionOutput:
+        """Return what `forward` does, without values: all that playing takes."""
+        return self._act(graph, state, starts, action_mask, path)[0]
+
+    def _act(
+        self, graph: GraphTensors, state: Tensor, starts: Tensor, action_mask: Tensor, path: str
+    ) -> tuple[ActionOutput, Tensor]:
+        hidden, attention = self.encoder(graph, path)
+        if self.memory is not None:
+            states = self.memory(hidden, state, starts, fused=path == "fused")
+            hidden, state = hidden + states, states[-1]
+        logits = self.actor(hidden).masked_fill(~action_mask, -1e9)
+        return ActionOutput(logits, state, attention), hidden
+
+
+@dataclass(frozen=True, slots=True)
+class ActionOutput:
+    """What a policy does for T steps and M receivers."""
+
+    logits: Tensor
+    """[T,M,A]; illegal actions have -1e9."""
+    state: Tensor
+    """[M,H] the memory after the last step."""
+    attention: Tensor
+    """[T,M,heads,E] of the last layer."""
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyOutput:
+    """What a policy does and expects for T steps and M receivers."""
+
+    logits: Tensor
+    """[T,M,A]; illegal actions have -1e9."""
+    value: Tensor
+    """[T,M] in the value normaliser's units."""
+    state: Tensor
+    """[M,H] the memory after the last step."""
+    attention: Tensor
+    """[T,M,heads,E] of the last layer."""

@@ -1,0 +1,1 @@
+"""Returns, losses and base algorithms: functions of tensors that know no game."""

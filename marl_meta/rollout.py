@@ -1,0 +1,315 @@
+"""Play a batch of games with learners and other controllers, and keep what the learners need."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from marl_meta.nets.inputs import InputStorage, PolicyInputs, ReadInputs
+from marl_meta.nets.policy import RelationalPolicy
+from marl_meta.rl.normalise import ValueNormaliser
+from marl_meta.rl.ppo import Targets
+from marl_meta.rl.returns import generalised_advantages
+from marl_meta.types import BoolArray, FloatArray, IntArray, Observation, Snapshot, Step, VectorGame
+
+
+class Controller(Protocol):
+    """Anything that plays some agents of a batch of games."""
+
+    def reset(self, games: int, agents: IntArray) -> None:
+        """Forget everything and get ready for `games` games in which it plays the agent slots `agents`."""
+
+    def act(self, observation: Observation) -> IntArray:
+        """Return its agents' actions [B,n]."""
+
+    def observe(self, step: Step) -> None:
+        """Take note of what its last actions led to."""
+
+    def snapshot(self) -> Snapshot:
+        """Return its state as arrays, so that a run can be resumed."""
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Go back to a snapshot."""
+
+
+def sample(logits: Tensor, generator: torch.Generator) -> Tensor:
+    """Return one action [...] for each row of logits [...,A] (a race of exponential clocks: no copy to normalise)."""
+    clocks = torch.empty_like(logits).exponential_(generator=generator)
+    return (torch.softmax(logits, -1) / clocks.clamp(min=1e-20)).argmax(-1)
+
+
+@dataclass(slots=True)
+class Experience:
+    """T steps of some games as one learner lived them: a `marl_meta.rl.ppo.Share`. Tensors are [T,M]."""
+
+    inputs: InputStorage
+    policy_state: Tensor
+    """[M,H] memory before the first step."""
+    starts: Tensor
+    action: Tensor
+    log_prob: Tensor
+    value: Tensor
+    """In the critic's units."""
+    next_value: Tensor
+    reward: Tensor
+    bootstraps: Tensor
+    chains: Tensor
+    weight: Tensor
+    advantage: Tensor
+    target: Tensor
+    device: str = "cpu"
+    path: str = "fused"
+
+    @property
+    def num_games(self) -> int:
+        """Number of games of this share."""
+        return self.inputs.games
+
+    def estimate(self, normaliser: ValueNormaliser, gamma: float, lam: float) -> None:
+        """Fill `advantage` and `target`, both in the game's units."""
+        value, next_value = normaliser.denormalise(self.value), normaliser.denormalise(self.next_value)
+        self.advantage = generalised_advantages(
+            self.reward, value, next_value, self.bootstraps, self.chains, gamma, lam
+        )
+        self.target = self.advantage + value
+
+    def evaluate(self, policy: torch.nn.Module, games: IntArray) -> tuple[Tensor, Tensor]:
+        """Return log-probabilities [T,M,A] and values [T,M] of the games' rows under `policy`."""
+        read = self.inputs.read(slice(None), games, self.device)
+        rows = self._rows(games)
+        output = policy(
+            read.graph, self.policy_state[rows], self.starts[:, rows], read.action_mask, read.full, self.path
+        )
+        return torch.log_softmax(output.logits, -1), output.value
+
+    def targets(self, games: IntArray) -> Targets:
+        """Return the targets of the games' rows."""
+        rows = self._rows(games)
+        entries = (self.action, self.log_prob, self.value, self.advantage, self.target, self.weight)
+        return Targets(*(entry[:, rows] for entry in entries))
+
+    def _rows(self, games: IntArray) -> Tensor:
+        count = self.action.shape[1] // self.num_games
+        rows = games[:, None] * count + np.arange(count)
+        return torch.from_numpy(rows.reshape(-1)).to(self.action.device)
+
+
+class Seat:
+    """A learner's place in a batch of games: the agents it plays, what they remember, and where it is written down."""
+
+    def __init__(
+        self, policy: RelationalPolicy, inputs: PolicyInputs, game: VectorGame, agents: IntArray, horizon: int,
+        shared_view: bool, device: str = "cpu", path: str = "fused",
+    ) -> None:  # fmt: skip
+        self.policy, self.agents, self.device, self.path = policy, agents, device, path
+        self.storage = inputs.storage(horizon, game, agents, shared_view)
+        self.scratch = inputs.storage(1, game, agents, shared_view)
+        self.rows = game.num_games * len(agents)
+        self.state = policy.initial_state(self.rows)
+        self.starts = torch.ones(self.rows, dtype=torch.bool)
+        self.context = np.zeros((game.num_games, len(agents), inputs.context_width), np.float32)
+        self.num_actions = len(inputs.layout.actions)
+
+    def run(self, read: ReadInputs, starts: Tensor) -> Any:
+        """Return the policy's output for one step [1,M]; its memory is not moved."""
+        return self.policy(read.graph, self.state, starts[None].to(self.device), read.action_mask, read.full, self.path)
+
+    def remember(self, actions: IntArray, step: Step) -> None:
+        """Write the transition into the context that the next step's inputs carry."""
+        if self.context.shape[-1]:
+            self.context[:, :, : self.num_actions] = np.eye(self.num_actions, dtype=np.float32)[actions]
+            self.context[:, :, -2] = step.reward[:, self.agents]
+            self.context[:, :, -1] = step.game_over[:, None]
+
+    def forget(self, games: BoolArray) -> None:
+        """Clear the context of games whose trial is over."""
+        self.context[games] = 0.0
+
+
+@dataclass(slots=True)
+class EpisodeTotals:
+    """Returns of the episodes that ended while collecting."""
+
+    returns: list[FloatArray] = field(default_factory=list)
+    """[N] per ended game, NaN for agents that took no part in it."""
+    lengths: list[int] = field(default_factory=list)
+
+
+class Collector:
+    """Plays one share of the games, `collect` by `collect`."""
+
+    def __init__(
+        self,
+        game: VectorGame,
+        seats: Mapping[str, Seat],
+        fixed: Mapping[str, tuple[IntArray, Controller]],
+        generator: torch.Generator,
+        trials: bool = False,
+    ) -> None:
+        self.game, self.seats, self.fixed, self.generator = game, seats, fixed, generator
+        self.trials = trials
+        self.step = game.reset()
+        self.running = np.zeros((game.num_games, game.num_agents), np.float64)
+        self.length = np.zeros(game.num_games, np.int64)
+        self.played = np.zeros((game.num_games, game.num_agents), np.bool_)
+        for agents, controller in fixed.values():
+            controller.reset(game.num_games, agents)
+
+    @torch.no_grad()
+    def collect(self, horizon: int) -> tuple[dict[str, Experience], EpisodeTotals]:
+        """Play `horizon` steps; returns each learner's experience and the episodes that ended."""
+        with ExitStack() as stack:
+            for seat in self.seats.values():
+                stack.enter_context(seat.policy.unchanging())
+            return self._collect(horizon)
+
+    def _collect(self, horizon: int) -> tuple[dict[str, Experience], EpisodeTotals]:
+        totals = EpisodeTotals()
+        books = {name: _Book(seat, horizon) for name, seat in self.seats.items()}
+        for time in range(horizon):
+            observation = self.step.observation
+            acting = observation.acting
+            actions = np.zeros((self.game.num_games, self.game.num_agents), np.int64)
+            for book in books.values():
+                actions[:, book.seat.agents] = book.act(time, observation, self.generator)
+            for agents, controller in self.fixed.values():
+                actions[:, agents] = controller.act(observation)
+            self.step = step = self.game.step(actions)
+            for _, controller in self.fixed.values():
+                controller.observe(step)
+            ends = step.trial_over if self.trials else step.game_over
+            for book in books.values():
+                book.seat.remember(actions[:, book.seat.agents], step)
+                book.record(time, step, ends, acting)
+                book.seat.forget(step.trial_over)
+            self._count(step, acting, totals)
+        return {name: book.close(self.step) for name, book in books.items()}, totals
+
+    def _count(self, step: Step, acting: BoolArray, totals: EpisodeTotals) -> None:
+        self.running += step.reward
+        self.length += 1
+        self.played |= acting
+        for index in np.flatnonzero(step.game_over):
+            totals.returns.append(np.where(self.played[index], self.running[index], np.nan).astype(np.float32))
+            totals.lengths.append(int(self.length[index]))
+        for array in (self.running, self.length, self.played):
+            array[step.game_over] = 0
+
+    def snapshot(self) -> Snapshot:
+        """Return the share's whole state: game, memories, contexts, running returns, random stream."""
+        state: Snapshot = {f"game/{name}": array for name, array in self.game.snapshot().items()}
+        state["running"], state["length"], state["played"] = self.running.copy(), self.length.copy(), self.played.copy()
+        state["generator"] = self.generator.get_state().numpy()
+        for name, seat in self.seats.items():
+            state[f"seat/{name}/state"] = seat.state.cpu().numpy().copy()
+            state[f"seat/{name}/starts"] = seat.starts.numpy().copy()
+            state[f"seat/{name}/context"] = seat.context.copy()
+        for name, (_, controller) in self.fixed.items():
+            state |= {f"fixed/{name}/{key}": array for key, array in controller.snapshot().items()}
+        return state
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Go back to a snapshot."""
+        self.step = self.game.restore(_below(snapshot, "game/"))
+        self.running, self.length = snapshot["running"].copy(), snapshot["length"].copy()
+        self.played = snapshot["played"].copy()
+        self.generator.set_state(torch.from_numpy(snapshot["generator"].copy()))
+        for name, seat in self.seats.items():
+            seat.state = torch.from_numpy(snapshot[f"seat/{name}/state"].copy()).to(seat.device)
+            seat.starts = torch.from_numpy(snapshot[f"seat/{name}/starts"].copy())
+            seat.context = snapshot[f"seat/{name}/context"].copy()
+        for name, (_, controller) in self.fixed.items():
+            controller.restore(_below(snapshot, f"fixed/{name}/"))
+
+
+def _below(snapshot: Snapshot, prefix: str) -> Snapshot:
+    return {name.removeprefix(prefix): array for name, array in snapshot.items() if name.startswith(prefix)}
+
+
+class _Book:
+    """What one seat writes down over a collection."""
+
+    def __init__(self, seat: Seat, horizon: int) -> None:
+        self.seat = seat
+        self.horizon = horizon
+        self.first_state = seat.state.clone()
+        shape = (horizon, seat.rows)
+        self.starts = torch.empty(shape, dtype=torch.bool)
+        self.action = torch.empty(shape, dtype=torch.int64)
+        self.log_prob, self.reward, self.value = torch.empty(shape), torch.empty(shape), torch.empty(shape)
+        self.bootstraps, self.chains, self.weight = torch.empty(shape), torch.empty(shape), torch.empty(shape)
+        self.finals: list[tuple[int, Tensor, Tensor]] = []
+
+    def act(self, time: int, observation: Observation, generator: torch.Generator) -> IntArray:
+        """Write down the observation and what the policy makes of it; returns actions [B,n]."""
+        seat = self.seat
+        seat.storage.write(time, observation, seat.context)
+        output = seat.run(seat.storage.read(slice(time, time + 1), device=seat.device), seat.starts)
+        log_probs = torch.log_softmax(output.logits[0].cpu(), -1)
+        action = sample(log_probs, generator)
+        self.starts[time] = seat.starts
+        self.action[time] = action
+        self.log_prob[time] = log_probs.gather(-1, action[:, None])[:, 0]
+        self.value[time] = output.value[0]
+        seat.state = output.state
+        actions: IntArray = action.view(-1, len(seat.agents)).numpy()
+        return actions
+
+    def record(self, time: int, step: Step, ends: BoolArray, acting: BoolArray) -> None:
+        """Write down what came of it. `ends` bool [B]: the game (in a trial, the trial) ended."""
+        agents = self.seat.agents
+        terminated, truncated = step.terminated[:, agents], step.truncated[:, agents]
+        over = np.broadcast_to(ends[:, None], terminated.shape)
+        # Inside a trial the next episode is the future, however this one ended; an agent that died early has none.
+        dead = terminated & (over | ~step.game_over[:, None])
+        self.reward[time] = _rows(step.reward[:, agents])
+        self.bootstraps[time] = _rows(~dead)
+        self.chains[time] = _rows(~(over | dead))
+        self.weight[time] = _rows(acting[:, agents])
+        self.seat.starts = _rows(over)
+        if step.final is not None and (over & truncated).any():
+            self.finals.append((time, _rows(over & truncated), self._value(step.final, torch.zeros_like(_rows(over)))))
+
+    def _value(self, observation: Observation, starts: Tensor) -> Tensor:
+        seat = self.seat
+        seat.scratch.write(0, observation, seat.context)
+        value: Tensor = seat.run(seat.scratch.read(slice(0, 1), device=seat.device), starts).value[0]
+        return value.cpu()
+
+    def close(self, step: Step) -> Experience:
+        """Return the experience; `step` is where the games stand now."""
+        seat = self.seat
+        next_value = torch.zeros_like(self.value)
+        next_value[:-1] = self.value[1:]
+        if not bool(seat.starts.all()):
+            next_value[-1] = self._value(step.observation, seat.starts)
+        for time, cut, value in self.finals:
+            next_value[time] = torch.where(cut, value, next_value[time])
+        device, nothing = seat.device, torch.empty(0)
+        return Experience(
+            inputs=seat.storage,
+            policy_state=self.first_state,
+            starts=self.starts.to(device),
+            action=self.action.to(device),
+            log_prob=self.log_prob.to(device),
+            value=self.value.to(device),
+            next_value=next_value.to(device),
+            reward=self.reward.to(device),
+            bootstraps=self.bootstraps.to(device),
+            chains=self.chains.to(device),
+            weight=self.weight.to(device),
+            advantage=nothing,
+            target=nothing,
+            device=device,
+            path=seat.path,
+        )
+
+
+def _rows(array: BoolArray | FloatArray) -> Tensor:
+    return torch.from_numpy(array.reshape(-1).copy())

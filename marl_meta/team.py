@@ -1,0 +1,327 @@
+"""The portable team: a folder of `team.json` and `weights.safetensors`, no code in either.
+
+team = load_team("runs/first/team")
+player = team.controller(game.layout, plays="adversaries")
+player.reset(game.num_games, agents)
+actions = player.act(step.observation)
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import numpy as np
+import torch
+from pydantic import BaseModel, ConfigDict, PositiveInt, ValidationError, model_validator
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+from torch import Tensor
+
+from marl_meta.files import atomic_write_bytes, atomic_write_text, read_json
+from marl_meta.nets.inputs import InputStorage, PolicyDesign, PolicyInputs
+from marl_meta.nets.policy import RelationalPolicy
+from marl_meta.rollout import sample
+from marl_meta.types import BoundRule, IntArray, Layout, Observation, Snapshot, Step, TeamLayout, UserError
+
+SCHEMA_VERSION = 1
+_CARD, _WEIGHTS = "team.json", "weights.safetensors"
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class _Teams(_Model):
+    name: str
+    kind: str
+
+
+class _Bound(_Model):
+    name: str
+    feature: str
+    kinds: tuple[str, ...]
+
+
+class _Layout(_Model):
+    kinds: tuple[str, ...]
+    teams: tuple[_Teams, ...]
+    entity_features: tuple[str, ...]
+    private_features: tuple[str, ...]
+    actions: tuple[str, ...]
+    visible_rules: tuple[_Bound, ...]
+    hidden_rules: tuple[_Bound, ...]
+
+
+class _Design(_Model):
+    hidden: PositiveInt
+    heads: PositiveInt
+    layers: PositiveInt
+    recurrent: bool
+    critic: Literal["own", "central"]
+    kinds: tuple[str, ...]
+    rules: tuple[str, ...]
+    trial_inputs: bool
+
+    @model_validator(mode="after")
+    def _divisible(self) -> Self:
+        if self.hidden % self.heads:
+            raise ValueError(f"hidden must be a multiple of heads, not {self.hidden} with {self.heads}")
+        return self
+
+
+class _Card(_Model):
+    """What team.json holds."""
+
+    schema_version: int
+    name: str
+    layout: _Layout
+    policies: dict[str, _Design]
+    plays: dict[str, str]
+    trained_on: dict[str, Any]
+    adapter: dict[str, Any] | None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        kinds = self.layout.kinds
+        for team, policy in self.plays.items():
+            if policy not in self.policies:
+                raise ValueError(f"plays.{team} names the policy {policy!r}; there are {sorted(self.policies)}")
+        for name, design in self.policies.items():
+            if design.kinds and not set(kinds) <= set(design.kinds):
+                raise ValueError(f"policies.{name}.kinds must hold all of layout.kinds, {list(kinds)}")
+        for bound in (*self.layout.visible_rules, *self.layout.hidden_rules):
+            if not set(bound.kinds) <= set(kinds):
+                raise ValueError(f"the rule {bound.name!r} of the layout is bound to other kinds than {list(kinds)}")
+        return self
+
+
+@dataclass(frozen=True, slots=True)
+class Team:
+    """Trained policies and what they were trained for."""
+
+    name: str
+    layout: Layout
+    """Of the game that it was trained on."""
+    designs: dict[str, PolicyDesign]
+    """By the name of the policy (learner)."""
+    policies: dict[str, RelationalPolicy] = field(hash=False)
+    plays: dict[str, str]
+    """Which policy plays each team of the game, by the team's name."""
+    trained_on: dict[str, Any] = field(default_factory=dict)
+    adapter: dict[str, Any] | None = None
+    """How it adapts; None for a team that does not."""
+    path: Path | None = None
+
+    def save(self, folder: Path) -> None:
+        """Write the team to `folder`, which is created; each file is replaced whole."""
+        folder.mkdir(parents=True, exist_ok=True)
+        card = _Card(
+            schema_version=SCHEMA_VERSION,
+            name=self.name,
+            layout=_Layout.model_validate(asdict(self.layout)),
+            policies={name: _Design.model_validate(asdict(design)) for name, design in self.designs.items()},
+            plays=self.plays,
+            trained_on=self.trained_on,
+            adapter=self.adapter,
+        )
+        tensors = {
+            f"{name}/{key}": tensor.detach().cpu().contiguous()
+            for name, policy in self.policies.items()
+            for key, tensor in policy.state_dict().items()
+        }
+        atomic_write_bytes(folder / _WEIGHTS, save(tensors))
+        atomic_write_text(folder / _CARD, json.dumps(card.model_dump(mode="json"), indent=2) + "\n")
+
+    def policy_for(self, team: TeamLayout) -> str:
+        """Return the name of the policy that plays a team of a game: by the team's name, or else by its role."""
+        if team.name in self.plays:
+            return self.plays[team.name]
+        for own in self.layout.teams:
+            if own.kind == team.kind and own.name in self.plays:
+                return self.plays[own.name]
+        known = sorted(self.plays)
+        raise UserError(
+            f"The team {self.name!r} cannot play {team.name!r} (role {team.kind!r}): it was trained to play {known}."
+        )
+
+    def controller(
+        self, layout: Layout, plays: str | None = None, seed: int = 0, deterministic: bool = False
+    ) -> TeamController:
+        """Return a player of the team called `plays` (default: the only one, or the first) in a game of that layout.
+
+        Raises UserError where the layout is not one that the team can read.
+        """
+        team = _team_of(layout, plays)
+        name = self.policy_for(team)
+        self.check(layout, self.designs[name])
+        return TeamController(self.policies[name], PolicyInputs(layout, self.designs[name]), seed, deterministic)
+
+    def check(self, layout: Layout, design: PolicyDesign) -> None:
+        """Raise UserError unless a policy of this design can read observations of `layout`."""
+        unknown = [kind for kind in layout.kinds if kind not in design.kinds]
+        features = [bound.feature for bound in layout.visible_rules]
+        missing = [rule for rule in design.rules if rule not in features]
+        problems = {
+            f"kinds of entity {unknown} that it does not know (it knows {list(design.kinds)})": bool(unknown),
+            f"no visible rules {missing}, which it reads": bool(missing),
+            f"entity features {list(layout.entity_features)} (it reads {list(self.layout.entity_features)})": (
+                layout.entity_features != self.layout.entity_features
+            ),
+            f"private features {list(layout.private_features)} (it reads {list(self.layout.private_features)})": (
+                layout.private_features != self.layout.private_features
+            ),
+            f"{len(layout.actions)} actions (it plays {len(self.layout.actions)})": (
+                len(layout.actions) != len(self.layout.actions)
+            ),
+        }
+        for problem, found in problems.items():
+            if found:
+                raise UserError(f"The team {self.name!r} cannot play this game, which has {problem}.")
+
+
+def _team_of(layout: Layout, name: str | None) -> TeamLayout:
+    if name is None:
+        return layout.teams[0]
+    for team in layout.teams:
+        if team.name == name:
+            return team
+    raise UserError(f"The game has no team {name!r}; its teams are {[team.name for team in layout.teams]}.")
+
+
+class TeamController:
+    """Plays some agents of a batch of games with a trained policy (a `marl_meta.rollout.Controller`).
+
+    It reads nothing but its own agents' rows: what they see, their private features and legal actions.
+    """
+
+    def __init__(self, policy: RelationalPolicy, inputs: PolicyInputs, seed: int, deterministic: bool) -> None:
+        self._policy, self._inputs = policy, inputs
+        self._deterministic = deterministic
+        self._seed = seed
+        self._generator = torch.Generator()
+        self._agents: IntArray = np.empty(0, np.int64)
+        self._state = policy.initial_state(0)
+        self._starts = torch.empty(0, dtype=torch.bool)
+        self._context = np.empty((0, 0, 0), np.float32)
+        self._storage: InputStorage | None = None
+
+    def reset(self, games: int, agents: IntArray) -> None:
+        """Forget everything and get ready for `games` games in which it plays the agent slots `agents`."""
+        self._agents = np.asarray(agents, np.int64)
+        rows = games * len(self._agents)
+        self._state = self._policy.initial_state(rows)
+        self._starts = torch.ones(rows, dtype=torch.bool)
+        self._context = np.zeros((games, len(self._agents), self._inputs.context_width), np.float32)
+        self._generator.manual_seed(self._seed)
+        self._storage = None
+
+    @torch.no_grad()
+    def act(self, observation: Observation) -> IntArray:
+        """Return its agents' actions [B,n], sampled from the policy, or the likeliest if it is deterministic."""
+        if self._storage is None:
+            games, entities = observation.present.shape
+            sizes = (games, observation.private.shape[1], entities)
+            self._storage = InputStorage(
+                self._inputs, 1, sizes, self._agents, observation.sees is None, actor_only=True
+            )
+        self._storage.write(0, observation, self._context)
+        read = self._storage.read(slice(0, 1))
+        output = self._policy.act(read.graph, self._state, self._starts[None], read.action_mask)
+        self._state = output.state
+        logits = output.logits[0]
+        action: Tensor = logits.argmax(-1) if self._deterministic else sample(logits, self._generator)
+        actions: IntArray = action.view(len(self._context), -1).numpy()
+        self._last = actions
+        return actions
+
+    def observe(self, step: Step) -> None:
+        """Take note of what its last actions led to: memory is cleared where a trial (or lone episode) ended."""
+        if self._context.shape[-1]:
+            count = len(self._inputs.layout.actions)
+            self._context[:, :, :count] = np.eye(count, dtype=np.float32)[self._last]
+            self._context[:, :, -2] = step.reward[:, self._agents]
+            self._context[:, :, -1] = step.game_over[:, None]
+            self._context[step.trial_over] = 0.0
+        self._starts = torch.from_numpy(np.repeat(step.trial_over, len(self._agents)))
+
+    def snapshot(self) -> Snapshot:
+        """Return its memory and random stream."""
+        return {
+            "state": self._state.numpy().copy(),
+            "starts": self._starts.numpy().copy(),
+            "context": self._context.copy(),
+            "generator": self._generator.get_state().numpy().copy(),
+        }
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Go back to a snapshot."""
+        self._state = torch.from_numpy(snapshot["state"].copy())
+        self._starts = torch.from_numpy(snapshot["starts"].copy())
+        self._context = snapshot["context"].copy()
+        self._generator.set_state(torch.from_numpy(snapshot["generator"].copy()))
+
+
+def load_team(path: str | Path) -> Team:
+    """Return the team that a folder holds (or a run folder's `team`). Runs no code from it.
+
+    Raises UserError where the folder is not a team, is damaged, or was written by a newer version.
+    """
+    folder = Path(path)
+    if not (folder / _CARD).is_file() and (folder / "team" / _CARD).is_file():
+        folder = folder / "team"
+    if not (folder / _CARD).is_file():
+        raise UserError(f"{path} is not a team: a team is a folder with {_CARD} and {_WEIGHTS}.")
+    card = _read_card(folder / _CARD)
+    layout = Layout(
+        kinds=card.layout.kinds,
+        teams=tuple(TeamLayout(team.name, team.kind) for team in card.layout.teams),
+        entity_features=card.layout.entity_features,
+        private_features=card.layout.private_features,
+        actions=card.layout.actions,
+        visible_rules=tuple(BoundRule(**bound.model_dump()) for bound in card.layout.visible_rules),
+        hidden_rules=tuple(BoundRule(**bound.model_dump()) for bound in card.layout.hidden_rules),
+    )
+    designs = {name: PolicyDesign(**design.model_dump()) for name, design in card.policies.items()}
+    policies = _read_policies(folder / _WEIGHTS, layout, designs)
+    return Team(card.name, layout, designs, policies, card.plays, card.trained_on, card.adapter, folder)
+
+
+def _read_card(path: Path) -> _Card:
+    values = read_json(path)
+    version = values.get("schema_version") if isinstance(values, dict) else None
+    if isinstance(version, int) and version > SCHEMA_VERSION:
+        raise UserError(
+            f"{path} was written by a newer version of marl-meta (schema_version {version}, this one reads up to "
+            f"{SCHEMA_VERSION})."
+        )
+    try:
+        return _Card.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"]) or "the whole file"
+        raise UserError(f"{path} is not a team card: {key}: {first['msg'].removeprefix('Value error, ')}.") from None
+
+
+def _read_policies(path: Path, layout: Layout, designs: Mapping[str, PolicyDesign]) -> dict[str, RelationalPolicy]:
+    try:
+        tensors = load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"{path} cannot be read as safetensors: {str(error).splitlines()[0]}.") from error
+    policies = {}
+    for name, design in designs.items():
+        with torch.device("meta"):  # shapes alone: no memory for what a card claims, no random numbers for nothing
+            policy = PolicyInputs(layout, design).build_policy()
+        own = {key.removeprefix(f"{name}/"): value for key, value in tensors.items() if key.startswith(f"{name}/")}
+        expected = {key: (value.shape, value.dtype) for key, value in policy.state_dict().items()}
+        found = {key: (value.shape, value.dtype) for key, value in own.items()}
+        if expected != found:
+            wrong = sorted(key for key in expected.keys() | found.keys() if expected.get(key) != found.get(key))
+            raise UserError(f"{path} does not hold the weights of policy {name!r} that {_CARD} describes: {wrong[0]}.")
+        policy.to_empty(device="cpu").load_state_dict(own)
+        policy.eval().requires_grad_(requires_grad=False)
+        policies[name] = policy
+    return policies

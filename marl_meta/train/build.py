@@ -1,0 +1,228 @@
+"""From a config to the objects that it names: games, learners, other players."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from marl_meta.config import Config, TeamConfig
+from marl_meta.games import load_family, make_vec
+from marl_meta.games.family import Family
+from marl_meta.games.scripted import ScriptedPolicy, scripted_policy, scripts_of
+from marl_meta.interop.vector import PettingZooVector
+from marl_meta.nets.inputs import PolicyDesign
+from marl_meta.players import RandomPlayer, ScriptedPlayer
+from marl_meta.rollout import Collector, Controller, Seat
+from marl_meta.team import load_team
+from marl_meta.train.learner import Learner
+from marl_meta.types import IntArray, Layout, TeamLayout, UserError, VectorGame
+from marl_meta.wording import listed
+
+MOST_THREADS = 8
+DENSE_ENTITIES = 256
+"""Up to so many entities the dense path of a layer is the faster one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cast:
+    """Who plays the teams of a game."""
+
+    learners: dict[str, Learner]
+    collectors: list[Collector]
+    """One per share of the games."""
+
+
+def resolve(config: Config) -> Config:
+    """Return the config with what depends on this machine written out, so that a resumed run is the same run."""
+    threads = config.train.threads or min(os.cpu_count() or 1, MOST_THREADS)
+    threads = max(1, min(threads, config.game.num_games))
+    device = config.train.device
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    if device == "cuda" and not torch.cuda.is_available():
+        raise UserError(
+            "Config key train.device is cuda, but PyTorch finds no CUDA device here; allowed is cpu or auto."
+        )
+    if device == "cuda":
+        threads = 1
+    train = config.train.model_copy(update={"threads": threads, "device": device})
+    return config.model_copy(update={"train": train})
+
+
+def open_games(config: Config) -> list[VectorGame]:
+    """Return the shares of the games, one a thread; together they play as one batch would."""
+    shares = np.array_split(np.arange(config.game.num_games), config.train.threads)
+    return [_open_share(config, len(share), int(share[0])) for share in shares]
+
+
+def _open_share(config: Config, count: int, first: int) -> VectorGame:
+    game = config.game
+    episodes = game.episodes_per_trial
+    if game.family == "pettingzoo":
+        assert game.entry_point is not None  # the config refuses a third-party game without one
+        return PettingZooVector(
+            game.entry_point,
+            game.kwargs,
+            num_games=count,
+            seed=config.seed,
+            first_game=first,
+            episodes_per_trial=episodes,
+            schema=game.observation_schema,
+        )
+    return make_vec(
+        game.family,
+        num_games=count,
+        split=game.split,
+        rules=game.rules or None,
+        seed=config.seed,
+        episodes_per_trial=episodes,
+        first_game=first,
+    )
+
+
+def varying_rules(family: Family, split: str | None) -> tuple[str, ...]:
+    """Return the features of visible rules that differ between the variants of a split: what a policy should read."""
+    if split is None:
+        return ()
+    encoded = np.stack([family.encode(variant.rules, hidden=False) for variant in family.split(split)])
+    varies = np.ptp(encoded, axis=0) > 0
+    columns = family.columns(hidden=False)
+    return tuple(dict.fromkeys(bound.feature for bound, moves in zip(columns, varies, strict=True) if moves))
+
+
+def design_policy(config: Config, layout: Layout) -> PolicyDesign:
+    """Return the design that a config's policies have in a game of this layout."""
+    game, policy = config.game, config.policy
+    rules = () if game.family == "pettingzoo" else varying_rules(load_family(game.family), game.split)
+    return PolicyDesign(
+        hidden=policy.hidden,
+        heads=policy.heads,
+        layers=policy.layers,
+        recurrent=policy.recurrent == "gru",
+        critic=policy.critic,
+        kinds=layout.kinds,
+        rules=rules,
+        trial_inputs=policy.trial_inputs,
+    )
+
+
+def assemble(config: Config) -> Cast:
+    """Return the learners and the collectors of a resolved config, everything at its start."""
+    games = open_games(config)
+    layout = games[0].layout
+    teams = team_configs(config, layout)
+    learners = _learners(config, games[0], teams)
+    collectors = []
+    for index, game in enumerate(games):
+        seats = {name: _seat(config, game, learner) for name, learner in learners.items()}
+        fixed = {
+            name: (_slots(game, [name]), fixed_player(config, layout, name, team, index))
+            for name, team in teams.items()
+            if team.controller != "learn"
+        }
+        generator = torch.Generator().manual_seed(mixed_seed(config.seed, index))
+        collectors.append(Collector(game, seats, fixed, generator, trials=config.game.episodes_per_trial > 1))
+    return Cast(learners, collectors)
+
+
+def team_configs(config: Config, layout: Layout) -> dict[str, TeamConfig]:
+    """Return who plays each team of the game; raises UserError where the config names one that it does not have."""
+    names = [team.name for team in layout.teams]
+    for name in config.teams:
+        if name not in names:
+            raise UserError(f"Config key teams.{name} names no team of the game; its teams are {listed(names)}.")
+    return {name: config.teams.get(name, TeamConfig()) for name in names}
+
+
+def _learners(config: Config, game: VectorGame, teams: Mapping[str, TeamConfig]) -> dict[str, Learner]:
+    members: dict[str, list[str]] = {}
+    for name, team in teams.items():
+        if team.controller == "learn":
+            members.setdefault(team.learner or name, []).append(name)
+    if not members:
+        raise UserError("No team of the game learns; set teams.NAME.controller=learn for at least one.")
+    design = design_policy(config, game.layout)
+    learners = {}
+    for index, (name, played) in enumerate(members.items()):
+        learner = Learner(
+            game.layout, design, config.algorithm, tuple(played), _slots(game, played),
+            mixed_seed(config.seed, 1000 + index), config.train.device,
+        )  # fmt: skip
+        starts = {teams[team].team for team in played} - {None}
+        if len(starts) > 1:
+            raise UserError(
+                f"The learner {name!r} cannot start from several teams: {listed(sorted(map(str, starts)))}."
+            )
+        for start in starts:
+            _start_from(learner, str(start))
+        learners[name] = learner
+    return learners
+
+
+def _start_from(learner: Learner, path: str) -> None:
+    team, layout = load_team(path), learner.inputs.layout
+    name = team.policy_for(next(one for one in layout.teams if one.name == learner.teams[0]))
+    team.check(layout, team.designs[name])
+    if team.designs[name] != learner.design:
+        raise UserError(
+            f"The learner cannot start from {path}: that team's policy is {team.designs[name]}, this run's is "
+            f"{learner.design}."
+        )
+    learner.policy.load_state_dict(team.policies[name].state_dict())
+
+
+def _seat(config: Config, game: VectorGame, learner: Learner) -> Seat:
+    shared_view = game.reset().observation.sees is None
+    path = {"dense": "fused", "sparse": "sparse"}.get(config.policy.path)
+    if path is None:
+        path = "fused" if game.num_entities <= DENSE_ENTITIES else "sparse"
+    if path == "fused" and config.train.device != "cpu":
+        path = "plain"
+    return Seat(
+        learner.policy, learner.inputs, game, learner.agents, config.train.horizon, shared_view,
+        config.train.device, path,
+    )  # fmt: skip
+
+
+def _slots(game: VectorGame, teams: list[str]) -> IntArray:
+    numbers = [index for index, team in enumerate(game.layout.teams) if team.name in teams]
+    return np.flatnonzero(np.isin(game.agent_team, numbers))
+
+
+def fixed_player(config: Config, layout: Layout, name: str, team: TeamConfig, share: int) -> Controller:
+    """Return who plays the team called `name` that does not learn, in one share of the games."""
+    side = next(index for index, one in enumerate(layout.teams) if one.name == name)
+    seed = mixed_seed(config.seed, 2000 + share, side)
+    match team.controller:
+        case "frozen":
+            return load_team(Path(str(team.team))).controller(layout, plays=name, seed=seed)
+        case "scripted":
+            return ScriptedPlayer(_script(config, layout.teams[side], str(team.scripted)))
+        case _:
+            return RandomPlayer(seed)
+
+
+def _script(config: Config, team: TeamLayout, name: str) -> ScriptedPolicy:
+    if config.game.family == "pettingzoo":
+        raise UserError(
+            f"Config key teams.{team.name}.controller is scripted, but a third-party game has no hand-written players; "
+            "allowed are learn, frozen and random."
+        )
+    policy = scripted_policy(config.game.family, name)
+    plays = scripts_of(load_family(config.game.family))[name].plays
+    if team.kind not in plays:
+        raise UserError(
+            f"Config key teams.{team.name}.scripted is {name!r}, which plays {listed(plays)}; "
+            f"the team's role is {team.kind}."
+        )
+    return policy
+
+
+def mixed_seed(seed: int, *parts: int) -> int:
+    """Return a seed for one part of a run, far from those of other parts and runs."""
+    return int(np.random.SeedSequence([seed, *parts]).generate_state(1, np.uint64)[0] >> 1)

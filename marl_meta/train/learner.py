@@ -1,0 +1,129 @@
+"""One learner of a run: a policy, its optimiser, and how it improves on an iteration's experience."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from marl_meta.config import AlgorithmConfig
+from marl_meta.nets.inputs import PolicyDesign, PolicyInputs
+from marl_meta.rl.normalise import ValueNormaliser
+from marl_meta.rl.ppo import PpoSettings, update
+from marl_meta.rl.returns import explained_variance
+from marl_meta.rl.sharding import Workers
+from marl_meta.rollout import Experience
+from marl_meta.types import IntArray, Layout
+
+_Arrays = dict[str, npt.NDArray[Any]]
+
+
+class Learner:
+    """Parameters, optimiser and statistics of one policy that plays `teams` with the agent slots `agents`."""
+
+    def __init__(
+        self, layout: Layout, design: PolicyDesign, algorithm: AlgorithmConfig, teams: tuple[str, ...],
+        agents: IntArray, seed: int, device: str,
+    ) -> None:  # fmt: skip
+        self.design, self.algorithm, self.teams, self.agents = design, algorithm, teams, agents
+        self.inputs = PolicyInputs(layout, design)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.policy = self.inputs.build_policy().to(device)
+        self.optimiser = torch.optim.Adam(self.policy.parameters(), lr=algorithm.learning_rate, eps=1e-5, fused=True)
+        self.normaliser = ValueNormaliser()
+        self.order = np.random.default_rng(seed)
+
+    def improve(self, shares: Sequence[Experience], progress: float, workers: Workers) -> dict[str, float]:
+        """Update the policy on an iteration's experience, `progress` of the way through the run; returns statistics."""
+        algorithm = self.algorithm
+        rate = _scheduled(algorithm, progress)
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+        explained = self._prepare(shares)
+        settings = PpoSettings(
+            clip=algorithm.clip,
+            epochs=algorithm.epochs,
+            minibatches=algorithm.minibatches,
+            entropy=algorithm.entropy + (algorithm.entropy_final - algorithm.entropy) * progress,
+            value_weight=algorithm.value_weight,
+            value_clip=algorithm.value_clip,
+            max_grad_norm=algorithm.max_grad_norm or math.inf,
+            target_kl=algorithm.target_kl,
+        )
+        statistics = update(self.policy, self.optimiser, shares, settings, self.order, workers)
+        # One weight that is not finite makes the norm so, and the run is stopped before it would be saved.
+        norm = float(torch.nn.utils.get_total_norm(self.policy.parameters()))
+        return {**statistics, "explained_variance": explained, "learning_rate": rate, "weight_norm": norm}
+
+    def _prepare(self, shares: Sequence[Experience]) -> float:
+        """Estimate advantages, move the value statistics, put all in the critic's units; returns explained variance."""
+        algorithm, normaliser = self.algorithm, self.normaliser
+        for share in shares:
+            share.estimate(normaliser, algorithm.gamma, algorithm.gae_lambda)
+        weight = torch.cat([share.weight.flatten() for share in shares])
+        target = torch.cat([share.target.flatten() for share in shares])
+        values = [normaliser.denormalise(share.value) for share in shares]
+        explained = explained_variance(torch.cat([value.flatten() for value in values]), target, weight)
+        if algorithm.normalise_value:
+            normaliser.update(target, weight, self.policy.critic)
+        advantage = torch.cat([share.advantage.flatten() for share in shares])[weight.bool()]
+        centre, scale = 0.0, 1.0
+        if algorithm.normalise_advantage and len(advantage):
+            centre, scale = float(advantage.mean()), float(advantage.std(correction=0)) + 1e-8
+        for share, value in zip(shares, values, strict=True):
+            share.advantage = (share.advantage - centre) / scale
+            share.target = normaliser.normalise(share.target)
+            share.value = normaliser.normalise(value)
+        return explained
+
+    def arrays(self) -> _Arrays:
+        """Return the learner's whole state as arrays by name, but for `order_state`."""
+        arrays = {f"policy/{name}": _numpy(tensor) for name, tensor in self.policy.state_dict().items()}
+        arrays |= {f"normaliser/{name}": _numpy(tensor) for name, tensor in self.normaliser.state_dict().items()}
+        for index, state in self.optimiser.state_dict()["state"].items():
+            arrays |= {f"optimiser/{index}/{name}": _numpy(tensor) for name, tensor in state.items()}
+        return arrays
+
+    def order_state(self) -> dict[str, Any]:
+        """Return the state of the random stream that orders minibatches."""
+        return dict(self.order.bit_generator.state)
+
+    def restore(self, arrays: _Arrays, order_state: dict[str, Any]) -> None:
+        """Go back to what `arrays` and `order_state` returned."""
+        tensors = {name: torch.from_numpy(array.copy()) for name, array in arrays.items()}
+        self.policy.load_state_dict(_below(tensors, "policy/"))
+        self.normaliser.load_state_dict(_below(tensors, "normaliser/"))
+        state: dict[int, dict[str, Tensor]] = {}
+        for name, tensor in _below(tensors, "optimiser/").items():
+            index, key = name.split("/")
+            state.setdefault(int(index), {})[key] = tensor
+        groups = self.optimiser.state_dict()["param_groups"]
+        self.optimiser.load_state_dict({"state": state, "param_groups": groups})
+        self.order.bit_generator.state = order_state
+
+
+def _scheduled(algorithm: AlgorithmConfig, progress: float) -> float:
+    """Return the learning rate at `progress` in [0, 1] of the run."""
+    first, last = algorithm.learning_rate, algorithm.final_learning_rate
+    match algorithm.schedule:
+        case "constant":
+            return first
+        case "linear":
+            return first + (last - first) * progress
+        case "cosine":
+            return last + (first - last) * 0.5 * (1.0 + math.cos(math.pi * progress))
+
+
+def _numpy(tensor: Tensor) -> npt.NDArray[Any]:
+    array: npt.NDArray[Any] = tensor.detach().cpu().numpy().copy()
+    return array
+
+
+def _below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}

@@ -1,0 +1,193 @@
+"""The training loop: collect, learn, write down, save."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from marl_meta.config import Config
+from marl_meta.rl.sharding import Workers
+from marl_meta.rollout import EpisodeTotals, Experience
+from marl_meta.team import Team
+from marl_meta.tracking import STEP_METRIC, Tracker
+from marl_meta.train.build import Cast
+from marl_meta.train.checkpoint import Checkpoint, write_checkpoint
+from marl_meta.train.evaluating import evaluate_run
+from marl_meta.train.folder import RunFolder, open_lines
+from marl_meta.train.progress import ProgressDisplay
+from marl_meta.types import UserError
+
+Metrics = dict[str, float | None]
+
+
+class Trainer:
+    """A run in memory: everything that a checkpoint holds, and the loop that moves it on."""
+
+    def __init__(self, config: Config, folder: RunFolder, cast: Cast) -> None:
+        self.config, self.folder, self.cast = config, folder, cast
+        self.workers = Workers(len(cast.collectors))
+        self.iteration = 0
+        self.env_steps = 0
+        self.seconds = 0.0
+        self.tracker_id: str | None = None
+        self._offsets = (0, 0)
+
+    def loop(self, tracker: Tracker, display: ProgressDisplay, stopped: Mapping[str, bool]) -> None:
+        """Go on until the configured number of steps, or until `stopped["asked"]`; ends with a checkpoint."""
+        settings = self.config.train
+        self.tracker_id = tracker.run_id
+        metrics_file, timing_file = open_lines((self.folder.metrics, self.folder.timing), self._offsets)
+        saved = time.monotonic()
+        with metrics_file, timing_file:
+            while self.env_steps < settings.steps and not stopped["asked"]:
+                began = time.monotonic()
+                metrics, timing = self.iterate()
+                self.seconds += time.monotonic() - began
+                metrics_file.write(metrics)
+                timing_file.write({**timing, "seconds": self.seconds})
+                self._offsets = (metrics_file.offset, timing_file.offset)
+                tracker.log(_for_tracker(metrics, timing))
+                display.update(self.env_steps, metrics)
+                by_count = settings.checkpoint_iterations and self.iteration % settings.checkpoint_iterations == 0
+                by_time = settings.checkpoint_seconds and time.monotonic() - saved >= settings.checkpoint_seconds
+                if by_count or by_time:
+                    metrics_file.sync()
+                    timing_file.sync()
+                    self.save()
+                    saved = time.monotonic()
+        self.save()
+
+    def iterate(self) -> tuple[Metrics, Metrics]:
+        """Play the horizon and improve every learner on it; returns the iteration's metrics and its timing."""
+        config, began = self.config, time.monotonic()
+        collected = self.workers.map(lambda collector: collector.collect(config.train.horizon), self.cast.collectors)
+        played = time.monotonic()
+        progress = min(self.env_steps / config.train.steps, 1.0)
+        metrics: Metrics = {}
+        for name, learner in self.cast.learners.items():
+            shares: list[Experience] = [experience[name] for experience, _ in collected]
+            statistics = learner.improve(shares, progress, self.workers)
+            metrics |= {f"{name}/{key}": value for key, value in statistics.items()}
+        self.iteration += 1
+        steps = config.game.num_games * config.train.horizon
+        self.env_steps += steps
+        metrics = {
+            "iteration": self.iteration,
+            "env_steps": self.env_steps,
+            **self._returns([totals for _, totals in collected]),
+            **metrics,
+        }
+        _refuse_divergence(metrics, self.folder)
+        learnt = time.monotonic()
+        timing: Metrics = {
+            "iteration": self.iteration,
+            "env_steps": self.env_steps,
+            "env_steps_per_second": steps / (learnt - began),
+            "collect_seconds": played - began,
+            "update_seconds": learnt - played,
+        }
+        if config.train.evaluate_every and self.iteration % config.train.evaluate_every == 0:
+            metrics |= evaluate_run(config, self.team())
+            timing["evaluate_seconds"] = time.monotonic() - learnt
+        return metrics, timing
+
+    def _returns(self, totals: Sequence[EpisodeTotals]) -> Metrics:
+        """Return the mean return of an agent of each team, and the mean of the team's sum, over the ended episodes."""
+        game = self.cast.collectors[0].game
+        returns = [row for part in totals for row in part.returns]
+        lengths = [length for part in totals for length in part.lengths]
+        metrics: Metrics = {"episodes": len(returns), "episode_length": float(np.mean(lengths)) if lengths else None}
+        for index, team in enumerate(game.layout.teams):
+            metrics[f"return/{team.name}"] = metrics[f"return_sum/{team.name}"] = None
+            of_team = [row for row in (row[game.agent_team == index] for row in returns) if not np.isnan(row).all()]
+            if of_team:  # the games in which the team has an agent
+                agents = np.stack(of_team).astype(np.float64)
+                metrics[f"return/{team.name}"] = float(np.nanmean(agents, 1).mean())
+                metrics[f"return_sum/{team.name}"] = float(np.nansum(agents, 1).mean())
+        return metrics
+
+    def team(self) -> Team:
+        """Return the team as it is now."""
+        learners = self.cast.learners
+        game = self.config.game
+        return Team(
+            name=self.config.name,
+            layout=self.cast.collectors[0].game.layout,
+            designs={name: learner.design for name, learner in learners.items()},
+            policies={name: learner.policy for name, learner in learners.items()},
+            plays={team: name for name, learner in learners.items() for team in learner.teams},
+            trained_on={
+                "game": game.model_dump(mode="json"),
+                "algorithm": self.config.algorithm.name,
+                "env_steps": self.env_steps,
+                "seed": self.config.seed,
+            },
+        )
+
+    def save(self) -> None:
+        """Write a checkpoint and the team."""
+        checkpoint = self.checkpoint()
+        write_checkpoint(self.folder.checkpoints, self.iteration, checkpoint, self.config.train.keep)
+        self.team().save(self.folder.team)
+
+    def checkpoint(self) -> Checkpoint:
+        """Return the whole state of the run."""
+        arrays: dict[str, npt.NDArray[Any]] = {}
+        for name, learner in self.cast.learners.items():
+            arrays |= {f"learner/{name}/{key}": array for key, array in learner.arrays().items()}
+        for index, collector in enumerate(self.cast.collectors):
+            arrays |= {f"share/{index}/{key}": array for key, array in collector.snapshot().items()}
+        values: dict[str, Any] = {
+            "iteration": self.iteration,
+            "env_steps": self.env_steps,
+            "seconds": self.seconds,
+            "tracker_id": self.tracker_id,
+            "offsets": list(self._offsets),
+            "orders": {name: learner.order_state() for name, learner in self.cast.learners.items()},
+        }
+        return Checkpoint(arrays, values)
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Go back to a checkpoint of this run."""
+        values = checkpoint.values
+        self.iteration, self.env_steps, self.seconds = values["iteration"], values["env_steps"], values["seconds"]
+        self.tracker_id = values["tracker_id"]
+        self._offsets = tuple(values["offsets"])
+        for name, learner in self.cast.learners.items():
+            learner.restore(_below(checkpoint.arrays, f"learner/{name}/"), values["orders"][name])
+        for index, collector in enumerate(self.cast.collectors):
+            collector.restore(_below(checkpoint.arrays, f"share/{index}/"))
+
+
+def _below(arrays: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
+
+
+def _for_tracker(metrics: Metrics, timing: Metrics) -> dict[str, float]:
+    named = {_chart(name): value for name, value in metrics.items() if name not in ("iteration", "env_steps")}
+    named |= {f"time/{name}": value for name, value in timing.items() if name not in ("iteration", "env_steps")}
+    named |= {STEP_METRIC: metrics["env_steps"], "global/iteration": metrics["iteration"]}
+    return {name: float(value) for name, value in named.items() if value is not None}
+
+
+def _chart(name: str) -> str:
+    """Return the name of a metric's chart: those of evaluations have a place of their own."""
+    if not name.startswith("evaluate/"):
+        return f"train/{name}"
+    _, split, metric = name.split("/", 2)
+    return f"eval/{'heldout' if 'held_out' in split else 'seen'}/{metric}"
+
+
+def _refuse_divergence(metrics: Metrics, folder: RunFolder) -> None:
+    """Raise UserError when a number of the iteration is not finite: nothing after it would be worth having."""
+    for name, value in metrics.items():
+        if value is not None and not math.isfinite(value):
+            raise UserError(
+                f"Training diverged: {name} is {value} at iteration {metrics['iteration']}. The last good checkpoint "
+                f"is kept in {folder.checkpoints}; try a lower algorithm.learning_rate."
+            )

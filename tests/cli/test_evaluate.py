@@ -1,0 +1,137 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import typer
+from typer.testing import CliRunner
+
+from marl_meta.cli.evaluate import evaluate
+from marl_meta.games import make_vec
+from marl_meta.nets.inputs import PolicyDesign, PolicyInputs
+from marl_meta.team import Team
+from marl_meta.types import UserError
+
+app = typer.Typer()
+app.command()(evaluate)
+
+FEW = ("--games", "2")
+
+
+@pytest.fixture(scope="module")
+def teams(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Folders of an untrained team of each family."""
+    folder = tmp_path_factory.mktemp("teams")
+    torch.manual_seed(0)
+    for family in ("spread", "tag"):
+        layout = make_vec(family, num_games=1).layout
+        design = PolicyDesign(hidden=8, heads=2, kinds=layout.kinds)
+        sides = [team.name for team in layout.teams]
+        Team(
+            name=family,
+            layout=layout,
+            designs=dict.fromkeys(sides, design),
+            policies={side: PolicyInputs(layout, design).build_policy() for side in sides},
+            plays={side: side for side in sides},
+            trained_on={"game": {"family": family, "split": "train", "rules": {}, "episodes_per_trial": 1}},
+        ).save(folder / family)
+    return {family: str(folder / family) for family in ("spread", "tag")}
+
+
+def run(*arguments: str) -> str:
+    """What the command prints on standard output; its error is raised here."""
+    result = CliRunner().invoke(app, arguments, env={"COLUMNS": "120"}, catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+def run_json(*arguments: str) -> dict[str, Any]:
+    """The one JSON object that it prints."""
+    record: dict[str, Any] = json.loads(run(*arguments, "--json"))
+    return record
+
+
+def test_a_table_of_everybody(teams: dict[str, str]) -> None:
+    text = run(teams["spread"], *FEW)
+    assert text.startswith("spread on held_out (64 variants, 2 games of each): return of each agent\n")
+    for player in ("spread", "random", "stay", "cover"):
+        assert f"\n  {player} " in text
+    assert text.index("\n  cover ") < text.index("\n  stay ")  # best first
+    assert "over games" in text
+    assert "over variants" in text
+
+
+def test_a_cross_table_of_both_sides(teams: dict[str, str]) -> None:
+    text = run(teams["tag"], "--rules", "{}", *FEW)
+    assert "tag on rules (one variant, 2 games): return of each adversary" in text
+    assert "return of each prey" in text
+    assert "against flee" in text
+    assert "against chase" in text
+
+
+def test_json_has_what_was_asked_for(teams: dict[str, str]) -> None:
+    record = run_json(teams["spread"], "--split", "held_out", "--split", "ood", "--seed", "3", *FEW)
+    assert (record["game"], record["seed"], record["deterministic"]) == ("spread", 3, False)
+    assert [team["split"] for team in record["teams"]] == ["held_out", "ood"]
+    for team in record["teams"]:
+        assert {"team", "split", "variants", "returns", "random", "scripted", "env_steps", "seconds"} <= set(team)
+        assert not [key for key in team if key.startswith("S_")]
+        assert len(team["returns"]) == len(team["random"]) == 1
+
+
+def test_a_trial_of_several_episodes(teams: dict[str, str]) -> None:
+    arguments = (teams["spread"], "--rules", '{"agents": 2, "episode_length": 4}', "--episodes", "3", *FEW)
+    assert len(run_json(*arguments, "--deterministic")["teams"][0]["returns"]) == 3
+    assert "episode 3" in run(*arguments)
+
+
+def test_a_third_party_game(teams: dict[str, str]) -> None:
+    record = run_json(
+        teams["spread"], "--pettingzoo", "mpe2.simple_spread_v3:parallel_env", "--schema", "simple_spread",
+        "--kwargs", '{"N": 2, "max_cycles": 4}', *FEW,
+    )  # fmt: skip
+    assert record["game"] == "mpe2.simple_spread_v3:parallel_env"
+    assert record["teams"][0]["env_steps"] == 2 * 4
+
+
+def test_a_report_is_written_to_a_folder_of_its_own(teams: dict[str, str], tmp_path: Path) -> None:
+    folder = tmp_path / "report"
+    text = run(teams["spread"], "--rules", "{}", "--report", str(folder), *FEW)
+    for name in ("evaluation.json", "evaluation.csv", "returns.png"):
+        assert (folder / name).is_file()
+        assert f"written: {folder / name}\n" in text
+    before = (folder / "evaluation.json").read_text()
+    with pytest.raises(UserError, match="already exists and is not overwritten"):
+        run(teams["spread"], "--rules", "{}", "--report", str(folder), *FEW)
+    assert (folder / "evaluation.json").read_text() == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--split", "unseen"), "Family 'spread' has no split 'unseen'"),
+        (("--rules", '{"agnts": 3}'), "has no rule 'agnts' (did you mean 'agents'?)"),
+        (("--rules", "{}", "--split", "ood"), "either a split or rules"),
+        (("--games", "1"), "allowed is an integer of at least 2"),
+        (("--kwargs", "{}"), "which --pettingzoo names"),
+        (("--pettingzoo", "a:b", "--game", "tag"), "both cannot be played at once"),
+        (("--pettingzoo", "a:b", "--kwargs", "{"), "--kwargs '{' is not JSON"),
+        (("--pettingzoo", "a:b", "--kwargs", "[]"), "must be a JSON object"),
+        (("--pettingzoo", "mpe2.simple_spread_v3:parallel_env", "--schema", "spread"), "There is no schema 'spread'"),
+        (("--pettingzoo", "mpe2.simple_spread_v3:parallel_env"), "cannot play this game"),
+        (("--game", "tag"), "can play no side of this game"),
+    ],
+)
+def test_bad_input_is_one_sentence(arguments: tuple[str, ...], said: str, teams: dict[str, str]) -> None:
+    with pytest.raises(UserError) as caught:
+        run(teams["spread"], *arguments)
+    assert said in str(caught.value)
+    assert str(caught.value).endswith(".")
+
+
+def test_what_is_no_team_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="is not a team"):
+        run(str(tmp_path))

@@ -1,0 +1,223 @@
+# ruff: noqa: ARG002, RUF012  (the interface is PettingZoo's)
+"""Tiny PettingZoo games, each with one thing that a third-party game may do."""
+
+from __future__ import annotations
+
+import numpy as np
+from gymnasium import spaces
+from pettingzoo import AECEnv, ParallelEnv
+
+
+class Countdown(ParallelEnv):
+    """Agent i leaves after i + 1 steps (`cut`: by a time limit); observations count, and shrink with i."""
+
+    metadata = {"name": "countdown", "render_modes": []}
+
+    def __init__(self, agents=3, cut=(), masks="info", linger=False, silent=False, render_mode=None):
+        self.possible_agents = [f"runner_{i}" for i in range(agents)]
+        self.render_mode = render_mode
+        self.cut, self.masks, self.linger, self.silent = cut, masks, linger, silent
+
+    def _index(self, agent):
+        return int(agent.rpartition("_")[2])
+
+    def observation_space(self, agent):
+        box = spaces.Box(-np.inf, np.inf, (2, len(self.possible_agents) - self._index(agent)), np.float32)
+        if self.masks == "observation":
+            actions = self.action_space(agent).n
+            return spaces.Dict({"observation": box, "action_mask": spaces.MultiBinary(int(actions))})
+        return box
+
+    def action_space(self, agent):
+        return spaces.Discrete(2 + self._index(agent), start=self._index(agent))
+
+    def _show(self, agents):
+        observations, infos = {}, {}
+        for agent in agents:
+            shape = (2, len(self.possible_agents) - self._index(agent))
+            value = np.full(shape, self.time + 100 * self.draw, np.float32)
+            mask = np.ones(self.action_space(agent).n, np.int8)
+            mask[self.time % mask.size] = 0
+            observations[agent] = {"observation": value, "action_mask": mask} if self.masks == "observation" else value
+            infos[agent] = {"action_mask": mask} if self.masks == "info" else {}
+        return observations, infos
+
+    def reset(self, seed=None, options=None):
+        self.draw = np.random.default_rng(seed).integers(1, 1000)
+        self.time, self.agents = 0, list(self.possible_agents)
+        return self._show(self.agents)
+
+    def step(self, actions):
+        assert list(actions) == [agent for agent in self.agents if agent in actions]
+        for agent, action in actions.items():
+            assert self.action_space(agent).contains(action)
+        self.time += 1
+        over = {agent: self._index(agent) < self.time for agent in self.agents}
+        shown = self.agents if not self.silent else [agent for agent in self.agents if not over[agent]]
+        observations, infos = self._show(shown)
+        rewards = {agent: float(actions.get(agent, -1)) for agent in self.agents}
+        terminated = {agent: over[agent] and self._index(agent) not in self.cut for agent in self.agents}
+        truncated = {agent: over[agent] and self._index(agent) in self.cut for agent in self.agents}
+        if not self.linger or all(over.values()):
+            self.agents = [agent for agent in self.agents if not over[agent]]
+        return observations, rewards, terminated, truncated, infos
+
+    def close(self):
+        pass
+
+
+class Spaces(ParallelEnv):
+    """One agent with the spaces that it is given; echoes its action as its reward."""
+
+    metadata = {"name": "spaces", "render_modes": []}
+
+    def __init__(self, observation=None, action=None, length=3, noisy=False):
+        self.possible_agents = ["player"]
+        self.render_mode = None
+        self._observation = observation if observation is not None else spaces.Discrete(3)
+        self._action = action if action is not None else spaces.Discrete(2)
+        self.length, self.noisy = length, noisy
+        self.played = []
+
+    def observation_space(self, agent):
+        return self._observation
+
+    def action_space(self, agent):
+        return self._action
+
+    def _show(self):
+        if self.noisy:
+            return {"player": self._observation.low + np.random.rand()}  # noqa: NPY002  (what is tested)
+        return {"player": self._observation.sample()}
+
+    def reset(self, seed=None, options=None):
+        self._observation.seed(seed)
+        self.time, self.agents = 0, ["player"]
+        return self._show(), {"player": {}}
+
+    def step(self, actions):
+        assert self._action.contains(actions["player"])
+        self.played.append(actions["player"])
+        self.time += 1
+        done = self.time == self.length
+        if done:
+            self.agents = []
+        return self._show(), {"player": np.array([1.5])}, {"player": False}, {"player": done}, {"player": {}}
+
+    def close(self):
+        pass
+
+
+class Hidden(ParallelEnv):
+    """A walker that is told no absolute position but sees a tower, and a watcher that sees the walker now and then."""
+
+    metadata = {"name": "hidden", "render_modes": []}
+
+    def __init__(self, towers=1):
+        self.possible_agents = ["walker_0", "watcher_0"]
+        self.render_mode = None
+        self.towers = towers
+
+    def observation_space(self, agent):
+        size = 2 * self.towers + (0 if agent == "walker_0" else 4)
+        return spaces.Box(-np.inf, np.inf, (size,), np.float32)
+
+    def action_space(self, agent):
+        return spaces.Discrete(2)
+
+    def _show(self):
+        tower = self.tower[: self.towers]
+        walker = (tower - self.walker).ravel()
+        seen = self.walker - self.watcher if self.time % 2 == 0 else np.zeros(2)
+        told = [(tower - self.watcher).ravel(), seen, [0.5, 0.25] if self.time % 2 == 0 else [0, 0]]
+        return {"walker_0": walker.astype(np.float32), "watcher_0": np.concatenate(told).astype(np.float32)}
+
+    def reset(self, seed=None, options=None):
+        rng = np.random.default_rng(seed)
+        self.tower, self.walker, self.watcher = rng.normal(size=(3, 2)), rng.normal(size=2), rng.normal(size=2)
+        self.time, self.agents = 0, list(self.possible_agents)
+        return self._show(), {agent: {} for agent in self.agents}
+
+    def step(self, actions):
+        self.time += 1
+        self.walker = self.walker + np.array([0.1, 0.0])
+        everybody = self.possible_agents
+        done = self.time == 4
+        self.agents = [] if done else list(everybody)
+        return (
+            self._show(),
+            dict.fromkeys(everybody, 0.0),
+            dict.fromkeys(everybody, False),
+            dict.fromkeys(everybody, done),
+            {agent: {} for agent in everybody},
+        )
+
+    def close(self):
+        pass
+
+
+class TurnBased(AECEnv):
+    """An AECEnv that cannot be played in parallel."""
+
+    metadata = {"name": "turns"}
+    possible_agents = ["player_0", "player_1"]
+
+
+class Endless(ParallelEnv):
+    """A game without possible_agents."""
+
+    metadata = {"name": "endless"}
+
+
+def image(size=32):
+    return Spaces(observation=spaces.Box(0, 255, (size, size, 3), np.uint8))
+
+
+def large():
+    return Spaces(observation=spaces.Box(0, 1, (100, 100), np.float32))
+
+
+def one_hot():
+    return Spaces(observation=spaces.Discrete(3), action=spaces.MultiDiscrete([2, 3]))
+
+
+def nested():
+    parts = {"a": spaces.Discrete(2), "b": spaces.Tuple([spaces.MultiBinary(2), spaces.Box(0, 1, (2,), np.float32)])}
+    return Spaces(observation=spaces.Dict(parts))
+
+
+def many_actions():
+    return Spaces(action=spaces.MultiDiscrete([9, 9]))
+
+
+def continuous():
+    return Spaces(action=spaces.Box(-1, 1, (2,), np.float32))
+
+
+def binary_actions():
+    return Spaces(action=spaces.MultiBinary(2))
+
+
+def text():
+    return Spaces(observation=spaces.Text(5))
+
+
+def noisy():
+    return Spaces(observation=spaces.Box(0, 2, (1,), np.float32), noisy=True)
+
+
+def numbered():
+    game = Spaces()
+    game.possible_agents = [1, 2]
+    return game
+
+
+def number():
+    return 3
+
+
+def refusing(strength):
+    raise ValueError(f"strength {strength} is too great")
+
+
+NOT_CALLABLE = 3

@@ -1,0 +1,75 @@
+"""A run whose numbers are no numbers any more stops, and what was good stays."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.numpy import load_file
+
+from marl_meta.rl.sharding import Workers
+from marl_meta.rollout import Experience
+from marl_meta.team import load_team
+from marl_meta.train import train
+from marl_meta.train.checkpoint import read_newest
+from marl_meta.train.learner import Learner
+from marl_meta.types import UserError
+
+Overrides = Callable[..., list[str]]
+
+
+def spoil_weight(learner: Learner, _: Sequence[Experience]) -> None:
+    with torch.no_grad():
+        learner.policy.actor.bias[0] = math.inf
+
+
+def spoil_reward(_: Learner, shares: Sequence[Experience]) -> None:
+    shares[0].reward[0, 0] = math.nan
+
+
+@pytest.mark.parametrize("spoil", [spoil_weight, spoil_reward])
+def test_stops_and_keeps_what_was_good(
+    overrides: Overrides, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spoil: Callable[..., None]
+) -> None:
+    improve = Learner.improve
+    calls = []
+
+    def spoilt(self: Learner, shares: Sequence[Experience], progress: float, workers: Workers) -> dict[str, float]:
+        calls.append(progress)
+        if len(calls) == 6 and spoil is spoil_reward:
+            spoil(self, shares)
+        optimiser_step = self.optimiser.step
+        if len(calls) == 6 and spoil is spoil_weight:  # by the last step of the update: all losses are still good
+
+            def step() -> None:
+                optimiser_step()
+                spoil(self, shares)
+
+            monkeypatch.setattr(self.optimiser, "step", step)
+        return improve(self, shares, progress, workers)
+
+    monkeypatch.setattr(Learner, "improve", spoilt)
+    with pytest.raises(UserError, match=r"Training diverged: players/\w+ is (nan|inf) at iteration 6.*lower") as caught:
+        train(overrides(train__checkpoint_iterations=1, train__keep=1), quiet=True)
+    assert "\n" not in str(caught.value)
+    folder = tmp_path / "runs" / "run"
+    checkpoint = read_newest(folder / "checkpoints")
+    assert checkpoint is not None
+    assert checkpoint.values["iteration"] == 5
+    assert all(np.isfinite(array).all() for array in checkpoint.arrays.values())
+    assert all(np.isfinite(array).all() for array in load_file(folder / "team" / "weights.safetensors").values())
+    assert load_team(folder).trained_on["env_steps"] == 5 * 24
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    assert [line["iteration"] for line in lines] == [1, 2, 3, 4, 5]
+
+
+def test_a_learning_rate_that_is_far_too_high(overrides: Overrides) -> None:
+    settings: dict[str, Any] = {"algorithm__learning_rate": 1e30, "algorithm__max_grad_norm": "null"}
+    with pytest.raises(UserError, match=r"Training diverged.*try a lower algorithm.learning_rate"):
+        train(overrides(**settings), quiet=True)

@@ -1,0 +1,99 @@
+"""Trivial games are solved in seconds: each needs one thing that the trainer must get right."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from marl_meta.games import make_vec
+from marl_meta.team import Team, load_team
+from marl_meta.train import train
+
+Overrides = Callable[..., list[str]]
+
+RECALL = Path(__file__).parents[1] / "recall"
+
+QUICK: dict[str, Any] = {
+    "game__num_games": 16,
+    "policy__hidden": 16,
+    "algorithm__epochs": 4,
+    "algorithm__minibatches": 2,
+    "algorithm__learning_rate": 1e-2,
+    "train__horizon": 8,
+    "train__steps": 16 * 8 * 40,
+    "train__checkpoint_iterations": 0,
+}
+
+
+def share_right(team: Team, side: str, rules: dict[str, Any], episodes: int = 4, **game: Any) -> float:
+    """Return the share of steps in which a team's agents say the right word, playing by chance as they learnt to."""
+    games = make_vec(RECALL, num_games=64, rules=rules, seed=99, **game)
+    layout = games.layout
+    number = [one.name for one in layout.teams].index(side)
+    agents = (games.agent_team == number).nonzero()[0]
+    player = team.controller(layout, side, seed=5)
+    player.reset(64, agents)
+    step, rewards = games.reset(), []
+    actions = 0 * step.observation.acting.astype(int)
+    for _ in range(episodes * games.rules[0]["length"]):
+        actions[:, agents] = player.act(step.observation)
+        step = games.step(actions)
+        player.observe(step)
+        rewards.append(step.reward[:, agents].mean())
+    return float(sum(rewards) / len(rewards))
+
+
+def learn(overrides: Overrides, **changes: Any) -> Team:
+    return load_team(train(overrides(**{**QUICK, **changes}), quiet=True).folder)
+
+
+@pytest.mark.parametrize("options", [{}, {"policy__recurrent": "none", "policy__critic": "central"}])
+def test_says_what_it_is_shown(overrides: Overrides, options: dict[str, Any]) -> None:
+    team = learn(overrides, game__rules="{players: 2}", **options)
+    assert share_right(team, "players", {"players": 2}) > 0.95
+    assert share_right(team, "players", {"players": 3}) > 0.9  # one more than it ever met
+
+
+def test_remembers_what_it_was_shown(overrides: Overrides) -> None:
+    rules = {"hides": True, "length": 4}
+    text = json.dumps(rules).replace('"', "")
+    steps = 16 * 8 * 60
+    assert share_right(learn(overrides, game__rules=text, train__steps=steps), "players", rules) > 0.95
+    blind = learn(overrides, name="blind", game__rules=text, policy__recurrent="none", train__steps=steps)
+    assert share_right(blind, "players", rules) < 0.65  # the first step, and a third of the others
+
+
+def test_remembers_over_the_episodes_of_a_trial(overrides: Overrides) -> None:
+    """The word is shown in the very first step of a trial of three episodes of two steps."""
+    rules = {"hides": True, "length": 2, "lasts": "trial"}
+    text = json.dumps(rules).replace('"', "")
+    settings = {"policy__trial_inputs": "true", "train__horizon": 12, "train__steps": 16 * 12 * 60}
+    team = learn(overrides, game__rules=text, game__episodes_per_trial=3, **settings)
+    assert share_right(team, "players", rules, episodes=9, episodes_per_trial=3) > 0.95
+
+
+def test_reads_the_rules_that_a_split_varies(overrides: Overrides) -> None:
+    team = learn(overrides, game__split="train", train__steps=16 * 8 * 60)
+    assert set(team.designs["players"].rules) == {"shift", "players"}
+    for shift in (0, 2):
+        assert share_right(team, "players", {"shift": shift, "players": 2}) > 0.9
+
+
+def test_two_teams_learn_each_with_its_own_learner(overrides: Overrides) -> None:
+    team = learn(overrides, game__rules="{players: 1, rivals: 2}")
+    assert team.plays == {"players": "players", "rivals": "rivals"}
+    for side in ("players", "rivals"):
+        assert share_right(team, side, {"players": 1, "rivals": 2}) > 0.95
+
+
+def test_two_teams_share_one_learner(overrides: Overrides) -> None:
+    both = {"teams__players__learner": "both", "teams__rivals__learner": "both"}
+    team = learn(overrides, game__rules="{players: 1, rivals: 2}", **both)
+    assert team.plays == {"players": "both", "rivals": "both"}
+    assert list(team.policies) == ["both"]
+    for side in ("players", "rivals"):
+        assert share_right(team, side, {"players": 1, "rivals": 2}) > 0.95
