@@ -107,14 +107,13 @@ class Seat:
         self, policy: RelationalPolicy, inputs: PolicyInputs, game: VectorGame, agents: IntArray, horizon: int,
         shared_view: bool, device: str = "cpu", path: str = "fused",
     ) -> None:  # fmt: skip
-        self.policy, self.agents, self.device, self.path = policy, agents, device, path
+        self.policy, self.inputs, self.agents, self.device, self.path = policy, inputs, agents, device, path
         self.storage = inputs.storage(horizon, game, agents, shared_view)
         self.scratch = inputs.storage(1, game, agents, shared_view)
         self.rows = game.num_games * len(agents)
         self.state = policy.initial_state(self.rows)
         self.starts = torch.ones(self.rows, dtype=torch.bool)
         self.context = np.zeros((game.num_games, len(agents), inputs.context_width), np.float32)
-        self.num_actions = len(inputs.layout.actions)
 
     def run(self, read: ReadInputs, starts: Tensor) -> Any:
         """Return the policy's output for one step [1,M]; its memory is not moved."""
@@ -122,10 +121,7 @@ class Seat:
 
     def remember(self, actions: IntArray, step: Step) -> None:
         """Write the transition into the context that the next step's inputs carry."""
-        if self.context.shape[-1]:
-            self.context[:, :, : self.num_actions] = np.eye(self.num_actions, dtype=np.float32)[actions]
-            self.context[:, :, -2] = step.reward[:, self.agents]
-            self.context[:, :, -1] = step.game_over[:, None]
+        self.context = self.inputs.context_after(actions, step, self.agents)
 
     def forget(self, games: BoolArray) -> None:
         """Clear the context of games whose trial is over."""

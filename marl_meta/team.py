@@ -232,6 +232,7 @@ class TeamController:
         read = self._storage.read(slice(0, 1))
         output = self._policy.act(read.graph, self._state, self._starts[None], read.action_mask)
         self._state = output.state
+        self._starts = torch.zeros_like(self._starts)
         logits = output.logits[0]
         action: Tensor = logits.argmax(-1) if self._deterministic else sample(logits, self._generator)
         actions: IntArray = action.view(len(self._context), -1).numpy()
@@ -240,12 +241,8 @@ class TeamController:
 
     def observe(self, step: Step) -> None:
         """Take note of what its last actions led to: memory is cleared where a trial (or lone episode) ended."""
-        if self._context.shape[-1]:
-            count = len(self._inputs.layout.actions)
-            self._context[:, :, :count] = np.eye(count, dtype=np.float32)[self._last]
-            self._context[:, :, -2] = step.reward[:, self._agents]
-            self._context[:, :, -1] = step.game_over[:, None]
-            self._context[step.trial_over] = 0.0
+        self._context = self._inputs.context_after(self._last, step, self._agents)
+        self._context[step.trial_over] = 0.0
         self._starts = torch.from_numpy(np.repeat(step.trial_over, len(self._agents)))
 
     def snapshot(self) -> Snapshot:

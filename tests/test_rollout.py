@@ -139,7 +139,7 @@ class Replayed:
         return torch.stack(self.rows[name])
 
 
-CASES = {
+CASES: dict[str, tuple[dict[str, Any], int, dict[str, Any]]] = {
     "truncated": ({"length": 3}, 1, {}),
     "terminated": ({"length": 3, "ends": "terminated"}, 1, {}),
     "one dies early": ({"length": 5, "players": 3, "leaves": 2}, 1, {}),
@@ -272,7 +272,7 @@ def test_other_players_play_their_agents_and_are_told_what_came_of_it() -> None:
         seen.append(actions.copy())
         return step(actions)
 
-    game.step = watched  # type: ignore[method-assign]
+    game.step = watched  # type: ignore[assignment,method-assign]
     collector(game, {"players": seat(game, [0], 3)}, {"rivals": (np.array([1, 2]), spy)}).collect(3)
     assert spy.calls == ["reset 4", "act", "observe", "act", "over", "act", "observe"]
     assert (np.stack(seen)[:, :, 1:] == 2).all()

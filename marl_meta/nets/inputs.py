@@ -10,7 +10,7 @@ from torch import Tensor
 
 from marl_meta.nets.features import Graph, GraphFeatures
 from marl_meta.nets.policy import GraphTensors, LowerGraph, PolicyShape, RelationalPolicy
-from marl_meta.types import BoolArray, FloatArray, IntArray, Layout, Observation, VectorGame
+from marl_meta.types import BoolArray, FloatArray, IntArray, Layout, Observation, Step, VectorGame
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +43,18 @@ class PolicyInputs:
         self.features = GraphFeatures(layout, design.rules, design.kinds)
         self.full_features = GraphFeatures(layout, design.rules, design.kinds, privileged=True)
         self.context_width = design.context_width(layout)
+
+    def context_after(self, actions: IntArray, step: Step, agents: IntArray) -> FloatArray:
+        """Return the context [B,n,C] that the inputs after `step` carry, where `agents` [n] had played `actions` [B,n].
+
+        It is the action (one for each), the reward, and whether the episode ended; empty for a design without.
+        """
+        context = np.zeros((*actions.shape, self.context_width), np.float32)
+        if self.context_width:
+            context[:, :, :-2] = np.eye(len(self.layout.actions), dtype=np.float32)[actions]
+            context[:, :, -2] = step.reward[:, agents]
+            context[:, :, -1] = step.game_over[:, None]
+        return context
 
     def build_policy(self) -> RelationalPolicy:
         """Return a freshly initialised policy that reads these inputs."""

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from marl_meta.nets.features import RELATION, RELATIVE, Graph, GraphFeatures
-from marl_meta.types import BoundRule, FloatArray, Layout, Observation, TeamLayout
+from marl_meta.types import BoundRule, Layout, Observation, TeamLayout
 
 MakeScene = Callable[..., Observation]
 RULES = ("worth", "damping")
@@ -81,7 +81,7 @@ def slow_graph(layout: Layout, observation: Observation) -> Graph:
     for array in (out.own, out.edges, out.mask):
         array[:] = 0
     for b in range(games):
-        for i in AGENTS:
+        for i in range(len(AGENTS)):
             if observation.present[b, i]:
                 node = [*slow_node(layout, observation, b, i).values(), *observation.private[b, i]]
                 out.own[b, i] = node
@@ -186,7 +186,7 @@ def test_views_where_all_is_seen_are_the_one_that_all_share(layout: Layout, make
     shared = views_of(layout, observation, [0, 2, 3])
     own = views_of(layout, replace(observation, sees=np.ones((3, 5, 10), np.bool_)), [0, 2, 3])
     for one, other in ((own.own, shared.own), (own.edges, shared.edges), (own.mask, shared.mask)):
-        per_agent: FloatArray = np.repeat(other, 3, axis=0).reshape(one.shape)
+        per_agent = np.repeat(other, 3, axis=0).reshape(one.shape)
         there = observation.present[:, [0, 2, 3]].reshape(-1)  # who is absent sees as if nobody could
         np.testing.assert_array_equal(one[there], per_agent[there])
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from marl_meta.nets.gru import Gru, _tanh, gru, gru_reference
+from marl_meta.types import FloatArray
 
 
 def sequence(steps: int, rows: int, size: int, seed: int = 0) -> tuple[Tensor, ...]:
@@ -104,7 +105,7 @@ def test_step_by_step_equals_the_whole_sequence(fused: bool) -> None:
 
 def test_tanh_is_right_to_float32() -> None:
     @numba.njit
-    def over(values: np.ndarray, out: np.ndarray) -> None:  # type: ignore[type-arg]
+    def over(values: FloatArray, out: FloatArray) -> None:
         for index in range(values.size):
             out[index] = _tanh(values[index])
 

@@ -24,7 +24,8 @@ WORDS = 3
 
 def knows(observation: Observation, agents: IntArray) -> IntArray:
     """Say what is shown: perfect where nothing is hidden or shifted."""
-    return observation.private[:, agents, :WORDS].argmax(-1)
+    said: IntArray = observation.private[:, agents, :WORDS].argmax(-1)
+    return said
 
 
 def make_game(family: Family, variants: Sequence[Variant], **settings: Any) -> Recall:
@@ -121,7 +122,8 @@ class Recall:
         pass
 
     def _column(self, rule: str) -> IntArray:
-        return np.array([int(variant.rules[rule]) for variant in self._variants])[self._state["variant"]]
+        column: IntArray = np.array([int(variant.rules[rule]) for variant in self._variants])[self._state["variant"]]
+        return column
 
     def _flag(self, rule: str, value: Any) -> Any:
         return np.array([variant.rules[rule] == value for variant in self._variants])[self._state["variant"]]

@@ -19,8 +19,8 @@ def advantages(
     lam: float = 0.5,
 ) -> list[float]:
     ones = [1.0] * len(reward)
-    columns = (reward, value, next_value, bootstraps or ones, chains or ones)
-    result: list[float] = generalised_advantages(*(torch.tensor(column) for column in columns), gamma, lam).tolist()
+    columns = [torch.tensor(column) for column in (reward, value, next_value, bootstraps or ones, chains or ones)]
+    result: list[float] = generalised_advantages(*columns, gamma=gamma, lam=lam).tolist()
     return result
 
 
@@ -82,7 +82,7 @@ def test_equals_the_sum_term_by_term() -> None:
 
 def test_shapes_must_agree() -> None:
     with pytest.raises(ValueError, match="one shape"):
-        generalised_advantages(*(torch.zeros(3, 2) for _ in range(4)), torch.zeros(3), 0.9, 0.9)
+        generalised_advantages(*[torch.zeros(3, 2)] * 4, torch.zeros(3), gamma=0.9, lam=0.9)
 
 
 def test_explained_variance() -> None:

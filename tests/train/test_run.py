@@ -88,7 +88,7 @@ def test_any_other_folder_is_refused_and_left_alone(overrides: Overrides, tmp_pa
     assert contents(tmp_path) == {"runs/run/thesis.txt": b"mine"}
 
 
-BAD = {
+BAD: dict[str, dict[str, Any]] = {
     "no family 'recal'": {"game": "recal"},
     "no rule 'player'.*did you mean 'players'": {"game__rules": "{player: 2}"},
     "players.*7": {"game__rules": "{players: 7}"},
