@@ -24,7 +24,7 @@ QUICK: dict[str, Any] = {
     "algorithm__minibatches": 2,
     "algorithm__learning_rate": 1e-2,
     "train__horizon": 8,
-    "train__steps": 16 * 8 * 40,
+    "train__steps": 16 * 8 * 25,
     "train__checkpoint_iterations": 0,
 }
 
@@ -61,9 +61,9 @@ def test_says_what_it_is_shown(overrides: Overrides, options: dict[str, Any]) ->
 def test_remembers_what_it_was_shown(overrides: Overrides) -> None:
     rules = {"hides": True, "length": 4}
     text = json.dumps(rules).replace('"', "")
-    steps = 16 * 8 * 60
+    steps = 16 * 8 * 45
     assert share_right(learn(overrides, game__rules=text, train__steps=steps), "players", rules) > 0.95
-    blind = learn(overrides, name="blind", game__rules=text, policy__recurrent="none", train__steps=steps)
+    blind = learn(overrides, name="blind", game__rules=text, policy__recurrent="none", train__steps=steps // 3)
     assert share_right(blind, "players", rules) < 0.65  # the first step, and a third of the others
 
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numba
 import numpy as np
 import numpy.typing as npt
 
@@ -198,7 +199,9 @@ class ParticleGame:
     def _play(self, arguments: tuple[Any, ...]) -> int:
         """Play a step of all games; returns how many ended."""
         ended: int
-        if self.num_games < THREADED_GAMES:
+        # A caller that is one of several threads has said that it wants no more (and some of numba's threading layers
+        # abort when two callers ask for more at once).
+        if self.num_games < THREADED_GAMES or numba.get_num_threads() == 1:
             ended = step_games(0, 1, *arguments)
             return ended
         start = time.perf_counter()
