@@ -122,7 +122,6 @@ class InputStorage:
 
     def read(self, steps: slice, games: IntArray | None = None, device: str = "cpu") -> ReadInputs:
         """Return the inputs of some steps, of all games or of those with the indices `games`."""
-        chosen = self.games if games is None else len(games)
         count = len(self.agents)
         index = None if games is None else torch.from_numpy(games)
 
@@ -139,12 +138,10 @@ class InputStorage:
             below = None
             if lower is not None:
                 per_game = 1 if shared else count
-                rows = torch.arange(chosen * count, device=device)
                 below = LowerGraph(
                     own=take(lower.own[..., :node], per_game),
                     edges=take(lower.edges, per_game),
                     mask=take(lower.mask, per_game),
-                    view=rows // count if shared else rows,
                 )
             return GraphTensors(
                 own.flatten(1, 2), take(graph.edges).flatten(1, 2), take(graph.mask).flatten(1, 2), below

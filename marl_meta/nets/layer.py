@@ -31,8 +31,8 @@ class _Folded(NamedTuple):
 class RelationalLayer(nn.Module):
     """Message passing into receivers [M,I] from senders' features [M,E,S+F'] (node first, then relation).
 
-    `embedded` > 0 gives senders that are agents a learnt embedding of that width besides, [M,n,embedded], where the
-    first n senders are those agents; objects send their features alone.
+    `embedded` > 0 gives senders that are agents a learnt embedding of that width besides, [G,n,embedded], where the
+    first n senders are those agents and M / G receivers in a row share a graph; objects send their features alone.
     """
 
     def __init__(self, receiver: int, node: int, edge: int, hidden: int, heads: int = 4, embedded: int = 0) -> None:
@@ -65,20 +65,15 @@ class RelationalLayer(nn.Module):
         if path == "sparse":
             return self._sparse(receivers, features, mask, embedding)
         attend = relational_attention if path == "fused" else relational_attention_reference
-        conv, heads, depth = self.conv, self.heads, self.hidden // self.heads
+        conv, heads = self.conv, self.heads
         folded = self._folded()
         projection = nn.functional.linear(receivers, folded.projection, folded.offset).unflatten(-1, (heads, -1))
-        bias = None
-        if embedding is not None:
-            bias = self._embedded_scores(receivers, embedding, features.shape[1]) / math.sqrt(depth)
+        bias = None if embedding is None else self._embedded_scores(receivers, embedding, features.shape[1])
         attended, weights = attend(projection, features, mask, bias)
         out = nn.functional.linear(receivers, conv.lin_skip.weight, conv.lin_skip.bias)
         out = torch.addmm(out, attended.flatten(1), folded.spread)
         if embedding is not None:
-            sent = nn.functional.linear(embedding, conv.lin_value.weight[:, self.node :])
-            sent = sent.unflatten(-1, (heads, depth))
-            count = embedding.shape[1]
-            out = out + torch.einsum("mln,mnld->mld", weights[:, :, :count], sent).flatten(1)
+            out = out + self._embedded_messages(weights, embedding)
         return out, weights
 
     def keep_folded(self, keep: bool) -> None:
@@ -111,11 +106,21 @@ class RelationalLayer(nn.Module):
         return _Folded(projection, offset, torch.block_diag(*values.view(heads, depth, -1)).t())
 
     def _embedded_scores(self, receivers: Tensor, embedding: Tensor, senders: int) -> Tensor:
-        heads, depth = self.heads, self.hidden // self.heads
-        query = self.conv.lin_query(receivers).unflatten(-1, (heads, depth))
-        keys = nn.functional.linear(embedding, self.conv.lin_key.weight[:, self.node :]).unflatten(-1, (heads, depth))
-        scores = torch.einsum("mld,mnld->mln", query, keys)
-        return nn.functional.pad(scores, (0, senders - embedding.shape[1]))
+        """Return what embeddings add to the scores [M,heads,E]; senders without one get nothing."""
+        depth = self.hidden // self.heads
+        graphs, count = embedding.shape[:2]
+        query = self.conv.lin_query(receivers).view(graphs, -1, self.heads, depth)
+        key = nn.functional.linear(embedding, self.conv.lin_key.weight[:, self.node :])
+        scores = torch.einsum("grld,gnld->grln", query, key.view(graphs, count, self.heads, depth)) / math.sqrt(depth)
+        return nn.functional.pad(scores.flatten(0, 1), (0, senders - count))
+
+    def _embedded_messages(self, weights: Tensor, embedding: Tensor) -> Tensor:
+        """Return what embeddings add to the messages [M,hidden]."""
+        graphs, count = embedding.shape[:2]
+        value = nn.functional.linear(embedding, self.conv.lin_value.weight[:, self.node :])
+        attended = weights[:, :, :count].unflatten(0, (graphs, -1))
+        messages = torch.einsum("grln,gnld->grld", attended, value.view(graphs, count, self.heads, -1))
+        return messages.flatten(2).flatten(0, 1)
 
     def _sparse(
         self, receivers: Tensor, features: Tensor, mask: Tensor, embedding: Tensor | None
@@ -127,7 +132,8 @@ class RelationalLayer(nn.Module):
         if self.embedded:
             sent = features.new_zeros(rows, senders, self.embedded)
             if embedding is not None:
-                sent = torch.cat([embedding, sent[:, embedding.shape[1] :]], 1)
+                each = embedding.repeat_interleave(rows // len(embedding), 0)
+                sent = torch.cat([each, sent[:, embedding.shape[1] :]], 1)
             sources = torch.cat([sources, sent[receiver, sender]], 1)
         index = torch.stack([torch.arange(len(receiver), device=receiver.device), receiver])
         out, (_, alpha) = self.conv((sources, receivers), index, edges[:, self.node :], return_attention_weights=True)

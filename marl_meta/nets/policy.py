@@ -45,13 +45,11 @@ class LowerGraph:
     """The graph in which agents embed each other, from public features only, before the last layer."""
 
     own: Tensor
-    """[T,V,N,S] nodes of the N agents, in each of V views (one for all, or one per receiver)."""
+    """[T,V,N,S] nodes of the N agents, in each of V views, through which M / V receivers in a row look."""
     edges: Tensor
     """[T,V,N,E,F]."""
     mask: Tensor
     """bool [T,V,N,E]."""
-    view: Tensor
-    """int [M] the view that each receiver looks through."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,12 +119,10 @@ class RelationalEncoder(nn.Module):
         for index, layer in enumerate(self.lower):
             sent = None
             if index:
-                by_view = hidden.view(steps * views, 1, agents, -1).expand(-1, agents, -1, -1)
-                sent = by_view.reshape(steps * views * agents, agents, -1)
+                sent = hidden.view(steps * views, agents, -1)
             update, _ = layer(hidden, edges, mask, sent, path)
             hidden = hidden + torch.relu(update)
-        by_view = hidden.view(steps, views, agents, -1)
-        return by_view[:, graph.view].flatten(0, 1)
+        return hidden.view(steps * views, agents, -1)
 
 
 class RelationalPolicy(nn.Module):

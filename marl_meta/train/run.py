@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
@@ -89,10 +89,12 @@ def _run(trainer: Trainer, quiet: bool) -> RunResult:
     config, folder = trainer.config, trainer.folder
     tracker = open_tracker(config.tracking, folder.path, _values(config), config.name, resume_id=trainer.tracker_id)
     with (
+        ExitStack() as ending,
         closing(trainer.workers),
         ProgressDisplay(config.name, config.train.steps, trainer.env_steps, quiet) as display,
         _interruptible(display) as stopped,
     ):
+        ending.callback(tracker.finish)  # also where training diverges or is interrupted
         display.note(f"{tracker.status}")
         trainer.loop(tracker, display, stopped)
         finished = trainer.env_steps >= config.train.steps
@@ -100,8 +102,7 @@ def _run(trainer: Trainer, quiet: bool) -> RunResult:
             display.note(f"Trained {config.name}; the team is {folder.team}")
         else:
             display.note(f"Stopped and saved. Go on with: marl-meta train --resume {quote(str(folder.path))}")
-    tracker.log_folder(f"team-{config.name}", "team", folder.team, ["latest"])
-    tracker.finish()
+        tracker.log_folder(f"team-{config.name}", "team", folder.team, ["latest"])
     return RunResult(folder.path, folder.team, trainer.env_steps, trainer.seconds, finished)
 
 

@@ -25,7 +25,8 @@ def make(embedded: int) -> tuple[RelationalLayer, Tensor, Tensor, Tensor, Tensor
     mask[0] = False
     features[~mask] = 0.0
     receivers = torch.randn(ROWS, RECEIVER, requires_grad=True)
-    embedding = torch.randn(ROWS, AGENTS, embedded, requires_grad=True) if embedded else None
+    # Two receivers in a row share a graph.
+    embedding = torch.randn(ROWS // 2, AGENTS, embedded, requires_grad=True) if embedded else None
     return layer, receivers, features, mask, embedding
 
 
@@ -47,7 +48,7 @@ def by_the_equations(
             for sender in senders:
                 node = features[row, sender, :NODE].double()
                 if embedding is not None:
-                    sent = embedding[row, sender].detach() if sender < AGENTS else torch.zeros(EMBEDDED)
+                    sent = embedding[row // 2, sender].detach() if sender < AGENTS else torch.zeros(EMBEDDED)
                     node = torch.cat([node, sent.double()])
                 edge = (weight["lin_edge.weight"] @ features[row, sender, NODE:].double())[part]
                 key = (weight["lin_key.weight"] @ node + weight["lin_key.bias"])[part] + edge
