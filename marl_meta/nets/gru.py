@@ -69,18 +69,24 @@ def _tanh(x: Any) -> Any:
 
 @kernel
 def _step(
-    step: int, gates: FloatArray, recurrent: FloatArray, keep: FloatArray, before: FloatArray, saved: FloatArray,
-    states: FloatArray,
+    step: int, gates: FloatArray, recurrent: FloatArray, bias: FloatArray, keep: FloatArray, before: FloatArray,
+    saved: FloatArray, states: FloatArray,
 ) -> None:  # fmt: skip
-    """Fill `states[step]` [M,H], `saved[step]` [M,3H] with r, z and n, and `before` of the next step."""
+    """Fill `states[step]` [M,H], `saved[step]` [M,3H] with r, z and n, and `before` of the next step.
+
+    `recurrent` has the products W h alone, and for n is left with its bias added.
+    """
     rows, size = states.shape[1], states.shape[2]
     half = np.float32(0.5)
+    new_bias = bias[2 * size :]
     for row in range(rows):
         gate_in, gate_hidden, gate = gates[step, row], recurrent[step, row], saved[step, row]
         for k in range(2 * size):
-            gate[k] = half * _tanh(half * (gate_in[k] + gate_hidden[k])) + half
+            gate[k] = half * _tanh(half * (gate_in[k] + gate_hidden[k] + bias[k])) + half
         reset, update, new = gate[:size], gate[size : 2 * size], gate[2 * size :]
         new_in, new_hidden = gate_in[2 * size :], gate_hidden[2 * size :]
+        for k in range(size):
+            new_hidden[k] += new_bias[k]
         for k in range(size):
             new[k] = _tanh(new_in[k] + reset[k] * new_hidden[k])
         old, state = before[step, row], states[step, row]
@@ -94,43 +100,39 @@ def _step(
 
 @kernel
 def _step_backward(  # noqa: PLR0913 (arrays that exist once a sequence)
-    step: int, grad_states: FloatArray, grad_after: FloatArray, saved: FloatArray, recurrent: FloatArray,
-    keep: FloatArray, before: FloatArray, grad_gates: FloatArray, grad_recurrent: FloatArray, direct: FloatArray,
+    step: int, grad_states: FloatArray, saved: FloatArray, recurrent: FloatArray, keep: FloatArray, before: FloatArray,
+    grad_gates: FloatArray, grad_recurrent: FloatArray, grad_hidden: FloatArray, scratch: FloatArray,
 ) -> None:  # fmt: skip
-    """Fill the gradients of both gate inputs [M,3H] and the direct part of dL/dh [M,H] from dL/dh'.
+    """Fill the gradients of both gate inputs [M,3H], and turn `grad_hidden` [M,H] into the direct part of dL/dh.
 
-    dL/dh' has two parts: the step's own output's, and what comes back from the step after it (`grad_after`, before that
-    step's episode start is accounted for).
+    dL/dh' has two parts: the step's own output's, and what `grad_hidden` brings back from the step after it, before
+    that step's episode start is accounted for. Indexing whole arrays is what vectorises here, not rows of them.
     """
     steps, rows, size = grad_states.shape
     one = np.float32(1.0)
-    slope, of_new = np.empty(size, np.float32), np.empty(size, np.float32)
+    slope, of_new = scratch[0], scratch[1]
     for row in range(rows):
-        own, after = grad_states[step, row], grad_after[row]
         kept = keep[step + 1, row] if step + 1 < steps else np.float32(0.0)
         for k in range(size):
-            slope[k] = own[k] + kept * after[k]
-        old, straight, gate = before[step, row], direct[row], saved[step, row]
-        reset, update, new = gate[:size], gate[size : 2 * size], gate[2 * size :]
-        recurrent_row = recurrent[step, row]
-        new_hidden = recurrent_row[2 * size :]
-        into, back = grad_gates[step, row], grad_recurrent[step, row]
-        into_reset, into_update, into_new = into[:size], into[size : 2 * size], into[2 * size :]
-        back_new = back[2 * size :]
+            slope[k] = grad_states[step, row, k] + kept * grad_hidden[row, k]
         for k in range(size):
-            of_new[k] = slope[k] * (one - update[k]) * (one - new[k] * new[k])
+            new = saved[step, row, 2 * size + k]
+            of_new[k] = slope[k] * (one - saved[step, row, size + k]) * (one - new * new)
         for k in range(size):
-            into_update[k] = slope[k] * (old[k] - new[k]) * update[k] * (one - update[k])
+            update = saved[step, row, size + k]
+            change = before[step, row, k] - saved[step, row, 2 * size + k]
+            grad_gates[step, row, size + k] = slope[k] * change * update * (one - update)
         for k in range(size):
-            into_reset[k] = of_new[k] * new_hidden[k] * reset[k] * (one - reset[k])
+            reset = saved[step, row, k]
+            grad_gates[step, row, k] = of_new[k] * recurrent[step, row, 2 * size + k] * reset * (one - reset)
         for k in range(2 * size):
-            back[k] = into[k]
+            grad_recurrent[step, row, k] = grad_gates[step, row, k]
         for k in range(size):
-            into_new[k] = of_new[k]
+            grad_gates[step, row, 2 * size + k] = of_new[k]
         for k in range(size):
-            back_new[k] = of_new[k] * reset[k]
+            grad_recurrent[step, row, 2 * size + k] = of_new[k] * saved[step, row, k]
         for k in range(size):
-            straight[k] = slope[k] * update[k]
+            grad_hidden[row, k] = slope[k] * saved[step, row, size + k]
 
 
 class _Gru(torch.autograd.Function):
@@ -141,10 +143,11 @@ class _Gru(torch.autograd.Function):
         before = torch.empty(steps, rows, width // 3)
         torch.mul(hidden, keep[0, :, None], out=before[0])
         states, saved, recurrent = torch.empty_like(before), torch.empty_like(gates), torch.empty_like(gates)
-        arrays = [tensor.detach().numpy() for tensor in (gates.contiguous(), recurrent, keep, before, saved, states)]
+        tensors = (gates.contiguous(), recurrent, bias, keep, before, saved, states)
+        arrays = [tensor.detach().numpy() for tensor in tensors]
         transposed = weight.t()
         for step, (old, product) in enumerate(zip(before.unbind(), recurrent.unbind(), strict=True)):
-            torch.addmm(bias, old, transposed, out=product)
+            torch.mm(old, transposed, out=product)
             _step(step, *arrays)
         ctx.save_for_backward(before, saved, recurrent, keep, weight)
         return states
@@ -154,13 +157,13 @@ class _Gru(torch.autograd.Function):
         before, saved, recurrent, keep, weight = ctx.saved_tensors
         steps, rows, size = before.shape
         grad_gates, grad_recurrent = torch.empty_like(saved), torch.empty_like(saved)
-        grad_hidden, direct = torch.zeros(rows, size), torch.empty(rows, size)
-        tensors = (grad_states.contiguous(), grad_hidden, saved, recurrent, keep, before, grad_gates, grad_recurrent)
-        arrays = [tensor.numpy() for tensor in (*tensors, direct)]
+        grad_hidden = torch.zeros(rows, size)
+        tensors = (grad_states.contiguous(), saved, recurrent, keep, before, grad_gates, grad_recurrent, grad_hidden)
+        arrays = [tensor.numpy() for tensor in (*tensors, torch.empty(2, size))]
         products = grad_recurrent.unbind()
         for step in range(steps - 1, -1, -1):
             _step_backward(step, *arrays)
-            torch.addmm(direct, products[step], weight, out=grad_hidden)
+            grad_hidden.addmm_(products[step], weight)
         flat = grad_recurrent.view(-1, 3 * size)
         grad_weight = torch.mm(flat.t(), before.view(-1, size))
         return grad_gates, grad_hidden * keep[0, :, None], None, grad_weight, flat.sum(0)
