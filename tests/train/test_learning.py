@@ -23,6 +23,9 @@ QUICK: dict[str, Any] = {
     "algorithm__epochs": 4,
     "algorithm__minibatches": 2,
     "algorithm__learning_rate": 1e-2,
+    "algorithm__gamma": 0.9,  # what is said pays at once
+    "algorithm__gae_lambda": 0.8,
+    "algorithm__entropy": 0.03,
     "train__horizon": 8,
     "train__steps": 16 * 8 * 25,
     "train__checkpoint_iterations": 0,
@@ -71,7 +74,8 @@ def test_remembers_over_the_episodes_of_a_trial(overrides: Overrides) -> None:
     """The word is shown in the very first step of a trial of three episodes of two steps."""
     rules = {"hides": True, "length": 2, "lasts": "trial"}
     text = json.dumps(rules).replace('"', "")
-    settings = {"policy__trial_inputs": "true", "train__horizon": 12, "train__steps": 16 * 12 * 60}
+    settings: dict[str, Any] = {"policy__trial_inputs": "true", "policy__hidden": 32, "train__horizon": 12}
+    settings |= {"algorithm__learning_rate": 4e-3, "game__num_games": 32, "train__steps": 32 * 12 * 100}
     team = learn(overrides, game__rules=text, game__episodes_per_trial=3, **settings)
     assert share_right(team, "players", rules, episodes=9, episodes_per_trial=3) > 0.95
 
