@@ -148,6 +148,36 @@ class AlgorithmConfig(_Section):
     """Whether advantages are scaled over each batch."""
 
 
+class BeliefConfig(_Section):
+    """How a learner infers hidden rules from what happens."""
+
+    hidden: Positive
+    """Width of its networks."""
+    memory: Positive
+    """Width of the memory for each kind of entity (D)."""
+    events: Literal["contacts", "all"]
+    """contacts: what is touched or displaced is evidence; all: every entity at every step."""
+    learning_rate: Annotated[float, Field(gt=0.0)]
+    """Adam's step size at the start; it falls to a tenth."""
+    epochs: Positive
+    """Passes over each batch of experience."""
+    minibatches: Positive
+    """Parts that a batch is split into, along the games."""
+
+
+class MetaConfig(_Section):
+    """How the team comes to know the hidden rules of a variant."""
+
+    name: Literal["none", "rl2", "belief", "oracle"]
+    """none: it does not; rl2: recurrent memory over a trial; belief: it infers them; oracle: it is told."""
+    tell: Literal["never", "first", "always"]
+    """Whether hidden rules are told in training; first: in a share of the games that falls from all to none."""
+    tell_steps: Positive
+    """Env-steps after which nothing is told any more, for `first`."""
+    belief: BeliefConfig
+    """How hidden rules are inferred, for belief."""
+
+
 class TeamConfig(_Section):
     """Who plays one team of the game. A team that is not named learns, with a learner of its own."""
 
@@ -216,6 +246,7 @@ class Config(_Section):
     game: GameConfig
     policy: PolicyConfig
     algorithm: AlgorithmConfig
+    meta: MetaConfig
     teams: dict[str, TeamConfig]
     """Who plays each team, by the name of the team."""
     tracking: TrackingConfig

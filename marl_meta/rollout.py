@@ -11,6 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from marl_meta.mind import Mind
+from marl_meta.nets.belief import BeliefNet
+from marl_meta.nets.events import Events
 from marl_meta.nets.inputs import InputStorage, PolicyInputs, ReadInputs
 from marl_meta.nets.policy import RelationalPolicy
 from marl_meta.rl.normalise import ValueNormaliser
@@ -63,6 +66,8 @@ class Experience:
     weight: Tensor
     advantage: Tensor
     target: Tensor
+    testimony: Testimony | None = None
+    """What beliefs about hidden rules can be learnt from."""
     device: str = "cpu"
     path: str = "fused"
 
@@ -100,32 +105,46 @@ class Experience:
         return torch.from_numpy(rows.reshape(-1)).to(self.action.device)
 
 
+@dataclass(frozen=True, slots=True)
+class Testimony:
+    """T steps of evidence of the hidden rules of B games, and the truth; M rows are game * n + agent."""
+
+    evidence: Tensor
+    """[M,slots,D] the memory before the first step."""
+    starts: Tensor
+    """bool [T,M] where a trial starts."""
+    weight: Tensor
+    """[T,M] 1 where the agent acted, else 0."""
+    events: list[Events]
+    """By step."""
+    hidden: FloatArray
+    """[T,B,R'] the rules."""
+
+
 class Seat:
-    """A learner's place in a batch of games: the agents it plays, what they remember, and where it is written down."""
+    """A learner's place in a batch of games: the agents it plays, their mind, and where it is written down."""
 
     def __init__(
         self, policy: RelationalPolicy, inputs: PolicyInputs, game: VectorGame, agents: IntArray, horizon: int,
-        shared_view: bool, device: str = "cpu", path: str = "fused",
+        shared_view: bool, belief: BeliefNet | None = None, device: str = "cpu", path: str = "fused",
     ) -> None:  # fmt: skip
         self.policy, self.inputs, self.agents, self.device, self.path = policy, inputs, agents, device, path
         self.storage = inputs.storage(horizon, game, agents, shared_view)
         self.scratch = inputs.storage(1, game, agents, shared_view)
+        self.mind = Mind(policy, inputs, belief, game.num_games, agents, device)
         self.rows = game.num_games * len(agents)
-        self.state = policy.initial_state(self.rows)
-        self.starts = torch.ones(self.rows, dtype=torch.bool)
-        self.context = np.zeros((game.num_games, len(agents), inputs.context_width), np.float32)
+        self.reveal = 1.0 if belief is None else 0.0
+        """Share of the games whose hidden rules are told, from their next trial on."""
 
     def run(self, read: ReadInputs, starts: Tensor) -> Any:
         """Return the policy's output for one step [1,M]; its memory is not moved."""
-        return self.policy(read.graph, self.state, starts[None].to(self.device), read.action_mask, read.full, self.path)
+        return self.policy(
+            read.graph, self.mind.state, starts[None].to(self.device), read.action_mask, read.full, self.path
+        )
 
-    def remember(self, actions: IntArray, step: Step) -> None:
-        """Write the transition into the context that the next step's inputs carry."""
-        self.context = self.inputs.context_after(actions, step, self.agents)
-
-    def forget(self, games: BoolArray) -> None:
-        """Clear the context of games whose trial is over."""
-        self.context[games] = 0.0
+    def tell(self, games: BoolArray) -> None:
+        """Decide which of the games, whose trials begin, are told their rules: the first ones."""
+        self.mind.told[games] = np.arange(len(games))[games] < round(self.reveal * len(games))
 
 
 @dataclass(slots=True)
@@ -154,6 +173,9 @@ class Collector:
         self.running = np.zeros((game.num_games, game.num_agents), np.float64)
         self.length = np.zeros(game.num_games, np.int64)
         self.played = np.zeros((game.num_games, game.num_agents), np.bool_)
+        self.infers = any(seat.inputs.knowledge is not None for seat in seats.values())
+        for seat in seats.values():
+            seat.tell(np.ones(game.num_games, np.bool_))
         for agents, controller in fixed.values():
             controller.reset(game.num_games, agents)
 
@@ -171,9 +193,10 @@ class Collector:
         for time in range(horizon):
             observation = self.step.observation
             acting = observation.acting
+            hidden = self.game.hidden_rules if self.infers else None
             actions = np.zeros((self.game.num_games, self.game.num_agents), np.int64)
             for book in books.values():
-                actions[:, book.seat.agents] = book.act(time, observation, self.generator)
+                actions[:, book.seat.agents] = book.act(time, observation, hidden, self.generator)
             for agents, controller in self.fixed.values():
                 actions[:, agents] = controller.act(observation)
             self.step = step = self.game.step(actions)
@@ -181,11 +204,13 @@ class Collector:
                 controller.observe(step)
             ends = step.trial_over if self.trials else step.game_over
             for book in books.values():
-                book.seat.remember(actions[:, book.seat.agents], step)
-                book.record(time, step, ends, acting)
-                book.seat.forget(step.trial_over)
+                book.note(book.seat.mind.remember(observation, actions[:, book.seat.agents], step))
+                book.record(time, step, ends, acting, hidden)
+                book.seat.mind.forget(step.trial_over)
+                book.seat.tell(step.trial_over)
             self._count(step, acting, totals)
-        return {name: book.close(self.step) for name, book in books.items()}, totals
+        hidden = self.game.hidden_rules if self.infers else None
+        return {name: book.close(self.step, hidden) for name, book in books.items()}, totals
 
     def _count(self, step: Step, acting: BoolArray, totals: EpisodeTotals) -> None:
         self.running += step.reward
@@ -203,9 +228,7 @@ class Collector:
         state["running"], state["length"], state["played"] = self.running.copy(), self.length.copy(), self.played.copy()
         state["generator"] = self.generator.get_state().numpy()
         for name, seat in self.seats.items():
-            state[f"seat/{name}/state"] = seat.state.cpu().numpy().copy()
-            state[f"seat/{name}/starts"] = seat.starts.numpy().copy()
-            state[f"seat/{name}/context"] = seat.context.copy()
+            state |= {f"seat/{name}/{key}": array for key, array in seat.mind.snapshot().items()}
         for name, (_, controller) in self.fixed.items():
             state |= {f"fixed/{name}/{key}": array for key, array in controller.snapshot().items()}
         return state
@@ -217,9 +240,7 @@ class Collector:
         self.played = snapshot["played"].copy()
         self.generator.set_state(torch.from_numpy(snapshot["generator"].copy()))
         for name, seat in self.seats.items():
-            seat.state = torch.from_numpy(snapshot[f"seat/{name}/state"].copy()).to(seat.device)
-            seat.starts = torch.from_numpy(snapshot[f"seat/{name}/starts"].copy())
-            seat.context = snapshot[f"seat/{name}/context"].copy()
+            seat.mind.restore(_below(snapshot, f"seat/{name}/"))
         for name, (_, controller) in self.fixed.items():
             controller.restore(_below(snapshot, f"fixed/{name}/"))
 
@@ -234,30 +255,42 @@ class _Book:
     def __init__(self, seat: Seat, horizon: int) -> None:
         self.seat = seat
         self.horizon = horizon
-        self.first_state = seat.state.clone()
+        self.first_state = seat.mind.state.clone()
+        self.first_evidence = seat.mind.evidence
         shape = (horizon, seat.rows)
         self.starts = torch.empty(shape, dtype=torch.bool)
         self.action = torch.empty(shape, dtype=torch.int64)
         self.log_prob, self.reward, self.value = torch.empty(shape), torch.empty(shape), torch.empty(shape)
         self.bootstraps, self.chains, self.weight = torch.empty(shape), torch.empty(shape), torch.empty(shape)
         self.finals: list[tuple[int, Tensor, Tensor]] = []
+        self.events: list[Events] = []
+        self.hidden: list[FloatArray] = []
 
-    def act(self, time: int, observation: Observation, generator: torch.Generator) -> IntArray:
+    def act(
+        self, time: int, observation: Observation, hidden: FloatArray | None, generator: torch.Generator
+    ) -> IntArray:
         """Write down the observation and what the policy makes of it; returns actions [B,n]."""
-        seat = self.seat
-        seat.storage.write(time, observation, seat.context)
-        output = seat.run(seat.storage.read(slice(time, time + 1), device=seat.device), seat.starts)
+        seat, mind = self.seat, self.seat.mind
+        seat.storage.write(time, observation, mind.context, mind.knowledge(hidden))
+        output = seat.run(seat.storage.read(slice(time, time + 1), device=seat.device), mind.starts)
         log_probs = torch.log_softmax(output.logits[0].cpu(), -1)
         action = sample(log_probs, generator)
-        self.starts[time] = seat.starts
+        self.starts[time] = mind.starts
         self.action[time] = action
         self.log_prob[time] = log_probs.gather(-1, action[:, None])[:, 0]
         self.value[time] = output.value[0]
-        seat.state = output.state
+        mind.state = output.state
+        if hidden is not None:
+            self.hidden.append(hidden.copy())
         actions: IntArray = action.view(-1, len(seat.agents)).numpy()
         return actions
 
-    def record(self, time: int, step: Step, ends: BoolArray, acting: BoolArray) -> None:
+    def note(self, events: Events | None) -> None:
+        """Write down the events of the step, where the learner infers rules."""
+        if events is not None:
+            self.events.append(events)
+
+    def record(self, time: int, step: Step, ends: BoolArray, acting: BoolArray, hidden: FloatArray | None) -> None:
         """Write down what came of it. `ends` bool [B]: the game (in a trial, the trial) ended."""
         agents = self.seat.agents
         terminated, truncated = step.terminated[:, agents], step.truncated[:, agents]
@@ -268,23 +301,24 @@ class _Book:
         self.bootstraps[time] = _rows(~dead)
         self.chains[time] = _rows(~(over | dead))
         self.weight[time] = _rows(acting[:, agents])
-        self.seat.starts = _rows(over)
+        self.seat.mind.starts = _rows(over)
         if step.final is not None and (over & truncated).any():
-            self.finals.append((time, _rows(over & truncated), self._value(step.final, torch.zeros_like(_rows(over)))))
+            value = self._value(step.final, torch.zeros_like(_rows(over)), hidden)
+            self.finals.append((time, _rows(over & truncated), value))
 
-    def _value(self, observation: Observation, starts: Tensor) -> Tensor:
+    def _value(self, observation: Observation, starts: Tensor, hidden: FloatArray | None) -> Tensor:
         seat = self.seat
-        seat.scratch.write(0, observation, seat.context)
+        seat.scratch.write(0, observation, seat.mind.context, seat.mind.knowledge(hidden))
         value: Tensor = seat.run(seat.scratch.read(slice(0, 1), device=seat.device), starts).value[0]
         return value.cpu()
 
-    def close(self, step: Step) -> Experience:
-        """Return the experience; `step` is where the games stand now."""
+    def close(self, step: Step, hidden: FloatArray | None) -> Experience:
+        """Return the experience; `step` is where the games stand now, `hidden` [B,R'] their rules."""
         seat = self.seat
         next_value = torch.zeros_like(self.value)
         next_value[:-1] = self.value[1:]
-        if not bool(seat.starts.all()):
-            next_value[-1] = self._value(step.observation, seat.starts)
+        if not bool(seat.mind.starts.all()):
+            next_value[-1] = self._value(step.observation, seat.mind.starts, hidden)
         for time, cut, value in self.finals:
             next_value[time] = torch.where(cut, value, next_value[time])
         device, nothing = seat.device, torch.empty(0)
@@ -302,9 +336,16 @@ class _Book:
             weight=self.weight.to(device),
             advantage=nothing,
             target=nothing,
+            testimony=self._testimony(),
             device=device,
             path=seat.path,
         )
+
+    def _testimony(self) -> Testimony | None:
+        seat = self.seat
+        if seat.mind.belief is None or not self.hidden:
+            return None
+        return Testimony(self.first_evidence, self.starts, self.weight, self.events, np.stack(self.hidden))
 
 
 def _rows(array: BoolArray | FloatArray) -> Tensor:

@@ -12,23 +12,43 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, TypeVar
 
 import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict, PositiveInt, ValidationError, model_validator
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
-from torch import Tensor
+from torch import Tensor, nn
 
 from marl_meta.files import atomic_write_bytes, atomic_write_text, read_json
-from marl_meta.nets.inputs import InputStorage, PolicyDesign, PolicyInputs
+from marl_meta.mind import Mind
+from marl_meta.nets.belief import BeliefNet
+from marl_meta.nets.inputs import BeliefDesign, InputStorage, PolicyDesign, PolicyInputs
+from marl_meta.nets.knowledge import Knowledge
 from marl_meta.nets.policy import RelationalPolicy
 from marl_meta.rollout import sample
-from marl_meta.types import BoundRule, IntArray, Layout, Observation, Snapshot, Step, TeamLayout, UserError
+from marl_meta.types import (
+    BoundRule,
+    FloatArray,
+    IntArray,
+    Layout,
+    Observation,
+    RuleForm,
+    Snapshot,
+    Step,
+    TeamLayout,
+    UserError,
+    VectorGame,
+)
 
 SCHEMA_VERSION = 1
 _CARD, _WEIGHTS = "team.json", "weights.safetensors"
+_BELIEF = ":belief"
+"""What the names of a policy's belief network's weights have after the policy's name."""
+
+
+_Network = TypeVar("_Network", bound=nn.Module)
 
 
 class _Model(BaseModel):
@@ -44,6 +64,9 @@ class _Bound(_Model):
     name: str
     feature: str
     kinds: tuple[str, ...]
+    rule: str = ""
+    form: RuleForm = "number"
+    values: tuple[float, ...] = ()
 
 
 class _Layout(_Model):
@@ -56,6 +79,12 @@ class _Layout(_Model):
     hidden_rules: tuple[_Bound, ...]
 
 
+class _BeliefDesign(_Model):
+    hidden: PositiveInt
+    memory: PositiveInt
+    events: Literal["contacts", "all"]
+
+
 class _Design(_Model):
     hidden: PositiveInt
     heads: PositiveInt
@@ -65,6 +94,8 @@ class _Design(_Model):
     kinds: tuple[str, ...]
     rules: tuple[str, ...]
     trial_inputs: bool
+    unknowns: tuple[_Bound, ...] = ()
+    belief: _BeliefDesign | None = None
 
     @model_validator(mode="after")
     def _divisible(self) -> Self:
@@ -115,6 +146,8 @@ class Team:
     adapter: dict[str, Any] | None = None
     """How it adapts; None for a team that does not."""
     path: Path | None = None
+    beliefs: dict[str, BeliefNet] = field(default_factory=dict, hash=False)
+    """By the name of the policy: how it infers hidden rules, for those that do."""
 
     def save(self, folder: Path) -> None:
         """Write the team to `folder`, which is created; each file is replaced whole."""
@@ -132,6 +165,11 @@ class Team:
             f"{name}/{key}": tensor.detach().cpu().contiguous()
             for name, policy in self.policies.items()
             for key, tensor in policy.state_dict().items()
+        }
+        tensors |= {
+            f"{name}{_BELIEF}/{key}": tensor.detach().cpu().contiguous()
+            for name, belief in self.beliefs.items()
+            for key, tensor in belief.state_dict().items()
         }
         atomic_write_bytes(folder / _WEIGHTS, save(tensors))
         atomic_write_text(folder / _CARD, json.dumps(card.model_dump(mode="json"), indent=2) + "\n")
@@ -158,7 +196,25 @@ class Team:
         team = _team_of(layout, plays)
         name = self.policy_for(team)
         self.check(layout, self.designs[name])
-        return TeamController(self.policies[name], PolicyInputs(layout, self.designs[name]), seed, deterministic)
+        inputs = PolicyInputs(layout, self.designs[name])
+        return TeamController(self.policies[name], inputs, self.beliefs.get(name), seed, deterministic)
+
+    def oracle(
+        self, game: VectorGame, plays: str | None = None, seed: int = 0, deterministic: bool = False
+    ) -> OracleController:
+        """Return a player as `controller` does that is told the hidden rules of `game`.
+
+        Raises UserError for a team that has no use for them, and for a game that does not have them.
+        """
+        name = self.policy_for(_team_of(game.layout, plays))
+        design = self.designs[name]
+        if not design.unknowns:
+            raise UserError(f"The team {self.name!r} cannot be told hidden rules: it was trained without (meta=none).")
+        knowledge = Knowledge(design.unknowns, game.layout)
+        if not knowledge.tellable:
+            rules = sorted({bound.rule for bound in design.unknowns})
+            raise UserError(f"The team {self.name!r} cannot be told the hidden rules {rules}: the game has others.")
+        return OracleController(self.controller(game.layout, plays, seed, deterministic), knowledge, game)
 
     def check(self, layout: Layout, design: PolicyDesign) -> None:
         """Raise UserError unless a policy of this design can read observations of `layout`."""
@@ -198,68 +254,88 @@ class TeamController:
     It reads nothing but its own agents' rows: what they see, their private features and legal actions.
     """
 
-    def __init__(self, policy: RelationalPolicy, inputs: PolicyInputs, seed: int, deterministic: bool) -> None:
-        self._policy, self._inputs = policy, inputs
+    def __init__(
+        self, policy: RelationalPolicy, inputs: PolicyInputs, belief: BeliefNet | None, seed: int, deterministic: bool
+    ) -> None:
+        self._policy, self._inputs, self._belief = policy, inputs, belief
         self._deterministic = deterministic
         self._seed = seed
         self._generator = torch.Generator()
-        self._agents: IntArray = np.empty(0, np.int64)
-        self._state = policy.initial_state(0)
-        self._starts = torch.empty(0, dtype=torch.bool)
-        self._context = np.empty((0, 0, 0), np.float32)
         self._storage: InputStorage | None = None
+        self.reset(0, np.empty(0, np.int64))
 
     def reset(self, games: int, agents: IntArray) -> None:
         """Forget everything and get ready for `games` games in which it plays the agent slots `agents`."""
-        self._agents = np.asarray(agents, np.int64)
-        rows = games * len(self._agents)
-        self._state = self._policy.initial_state(rows)
-        self._starts = torch.ones(rows, dtype=torch.bool)
-        self._context = np.zeros((games, len(self._agents), self._inputs.context_width), np.float32)
+        self._mind = Mind(self._policy, self._inputs, self._belief, games, np.asarray(agents, np.int64))
         self._generator.manual_seed(self._seed)
         self._storage = None
 
-    @torch.no_grad()
     def act(self, observation: Observation) -> IntArray:
         """Return its agents' actions [B,n], sampled from the policy, or the likeliest if it is deterministic."""
+        return self.act_on(observation, self._mind.knowledge())
+
+    @torch.no_grad()
+    def act_on(self, observation: Observation, knowledge: FloatArray | None) -> IntArray:
+        """Return what `act` does, with other `knowledge` [B,n,W] of the hidden rules than its own belief."""
+        mind = self._mind
         if self._storage is None:
             games, entities = observation.present.shape
             sizes = (games, observation.private.shape[1], entities)
-            self._storage = InputStorage(
-                self._inputs, 1, sizes, self._agents, observation.sees is None, actor_only=True
-            )
-        self._storage.write(0, observation, self._context)
+            self._storage = InputStorage(self._inputs, 1, sizes, mind.agents, observation.sees is None, actor_only=True)
+        self._storage.write(0, observation, mind.context, knowledge)
         read = self._storage.read(slice(0, 1))
-        output = self._policy.act(read.graph, self._state, self._starts[None], read.action_mask)
-        self._state = output.state
-        self._starts = torch.zeros_like(self._starts)
+        output = self._policy.act(read.graph, mind.state, mind.starts[None], read.action_mask)
+        mind.state = output.state
+        mind.starts = torch.zeros_like(mind.starts)
         logits = output.logits[0]
         action: Tensor = logits.argmax(-1) if self._deterministic else sample(logits, self._generator)
-        actions: IntArray = action.view(len(self._context), -1).numpy()
-        self._last = actions
+        actions: IntArray = action.view(mind.games, -1).numpy()
+        self._last, self._before = actions, observation
         return actions
 
     def observe(self, step: Step) -> None:
         """Take note of what its last actions led to: memory is cleared where a trial (or lone episode) ended."""
-        self._context = self._inputs.context_after(self._last, step, self._agents)
-        self._context[step.trial_over] = 0.0
-        self._starts = torch.from_numpy(np.repeat(step.trial_over, len(self._agents)))
+        self._mind.remember(self._before, self._last, step)
+        self._mind.forget(step.trial_over)
 
     def snapshot(self) -> Snapshot:
         """Return its memory and random stream."""
-        return {
-            "state": self._state.numpy().copy(),
-            "starts": self._starts.numpy().copy(),
-            "context": self._context.copy(),
-            "generator": self._generator.get_state().numpy().copy(),
-        }
+        return {**self._mind.snapshot(), "generator": self._generator.get_state().numpy().copy()}
 
     def restore(self, snapshot: Snapshot) -> None:
         """Go back to a snapshot."""
-        self._state = torch.from_numpy(snapshot["state"].copy())
-        self._starts = torch.from_numpy(snapshot["starts"].copy())
-        self._context = snapshot["context"].copy()
+        self._mind.restore(snapshot)
         self._generator.set_state(torch.from_numpy(snapshot["generator"].copy()))
+
+
+class OracleController:
+    """Plays a team that is told the hidden rules of the very games that it plays."""
+
+    def __init__(self, player: TeamController, knowledge: Knowledge, game: VectorGame) -> None:
+        self._player, self._knowledge, self._game = player, knowledge, game
+        self._agents: IntArray = np.empty(0, np.int64)
+
+    def reset(self, games: int, agents: IntArray) -> None:
+        """Get ready for `games` games in which it plays the agent slots `agents`."""
+        self._agents = agents
+        self._player.reset(games, agents)
+
+    def act(self, observation: Observation) -> IntArray:
+        """Return its agents' actions [B,n]."""
+        truth = self._knowledge.truth(self._game.hidden_rules)
+        return self._player.act_on(observation, np.repeat(truth[:, None], len(self._agents), axis=1))
+
+    def observe(self, step: Step) -> None:
+        """Take note of what its last actions led to."""
+        self._player.observe(step)
+
+    def snapshot(self) -> Snapshot:
+        """Return its memory and random stream."""
+        return self._player.snapshot()
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Go back to a snapshot."""
+        self._player.restore(snapshot)
 
 
 def load_team(path: str | Path) -> Team:
@@ -282,9 +358,16 @@ def load_team(path: str | Path) -> Team:
         visible_rules=tuple(BoundRule(**bound.model_dump()) for bound in card.layout.visible_rules),
         hidden_rules=tuple(BoundRule(**bound.model_dump()) for bound in card.layout.hidden_rules),
     )
-    designs = {name: PolicyDesign(**design.model_dump()) for name, design in card.policies.items()}
-    policies = _read_policies(folder / _WEIGHTS, layout, designs)
-    return Team(card.name, layout, designs, policies, card.plays, card.trained_on, card.adapter, folder)
+    designs = {name: _read_design(design) for name, design in card.policies.items()}
+    policies, beliefs = _read_networks(folder / _WEIGHTS, layout, designs)
+    return Team(card.name, layout, designs, policies, card.plays, card.trained_on, card.adapter, folder, beliefs)
+
+
+def _read_design(design: _Design) -> PolicyDesign:
+    values = design.model_dump()
+    values["unknowns"] = tuple(BoundRule(**bound) for bound in values["unknowns"])
+    values["belief"] = BeliefDesign(**values["belief"]) if values["belief"] is not None else None
+    return PolicyDesign(**values)
 
 
 def _read_card(path: Path) -> _Card:
@@ -303,22 +386,32 @@ def _read_card(path: Path) -> _Card:
         raise UserError(f"{path} is not a team card: {key}: {first['msg'].removeprefix('Value error, ')}.") from None
 
 
-def _read_policies(path: Path, layout: Layout, designs: Mapping[str, PolicyDesign]) -> dict[str, RelationalPolicy]:
+def _read_networks(
+    path: Path, layout: Layout, designs: Mapping[str, PolicyDesign]
+) -> tuple[dict[str, RelationalPolicy], dict[str, BeliefNet]]:
     try:
         tensors = load_file(path)
     except (OSError, SafetensorError) as error:
         raise UserError(f"{path} cannot be read as safetensors: {str(error).splitlines()[0]}.") from error
-    policies = {}
+    policies, beliefs = {}, {}
     for name, design in designs.items():
+        inputs = PolicyInputs(layout, design)
         with torch.device("meta"):  # shapes alone: no memory for what a card claims, no random numbers for nothing
-            policy = PolicyInputs(layout, design).build_policy()
-        own = {key.removeprefix(f"{name}/"): value for key, value in tensors.items() if key.startswith(f"{name}/")}
-        expected = {key: (value.shape, value.dtype) for key, value in policy.state_dict().items()}
-        found = {key: (value.shape, value.dtype) for key, value in own.items()}
-        if expected != found:
-            wrong = sorted(key for key in expected.keys() | found.keys() if expected.get(key) != found.get(key))
-            raise UserError(f"{path} does not hold the weights of policy {name!r} that {_CARD} describes: {wrong[0]}.")
-        policy.to_empty(device="cpu").load_state_dict(own)
-        policy.eval().requires_grad_(requires_grad=False)
-        policies[name] = policy
-    return policies
+            policy, belief = inputs.build_policy(), inputs.build_belief()
+        policies[name] = _fill(policy, name, tensors, path)
+        if belief is not None:
+            beliefs[name] = _fill(belief, name + _BELIEF, tensors, path)
+    return policies, beliefs
+
+
+def _fill(network: _Network, name: str, tensors: Mapping[str, Tensor], path: Path) -> _Network:
+    """Return the network with the weights of that name, ready to play; raises UserError where they do not fit it."""
+    own = {key.removeprefix(f"{name}/"): value for key, value in tensors.items() if key.startswith(f"{name}/")}
+    expected = {key: (value.shape, value.dtype) for key, value in network.state_dict().items()}
+    found = {key: (value.shape, value.dtype) for key, value in own.items()}
+    if expected != found:
+        wrong = sorted(key for key in expected.keys() | found.keys() if expected.get(key) != found.get(key))
+        raise UserError(f"{path} does not hold the weights of policy {name!r} that {_CARD} describes: {wrong[0]}.")
+    network.to_empty(device="cpu").load_state_dict(own)
+    network.eval().requires_grad_(requires_grad=False)
+    return network

@@ -7,7 +7,7 @@ N agents, E entities (agents first), F features, H hidden, A actions, M tasks, R
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,10 @@ SmallIntArray = npt.NDArray[np.int8]
 BoolArray = npt.NDArray[np.bool_]
 Snapshot = dict[str, npt.NDArray[Any]]
 """Everything a game needs to go on exactly where it was: plain arrays by name."""
+
+
+RuleForm = Literal["number", "value", "one_hot", "ordering"]
+"""How the numbers of a rule may be set, see `BoundRule.form`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +38,19 @@ class BoundRule:
 
     `name` is unique (`damping`, `payoff[2]`); `feature` is the node feature that it fills, which several
     numbers share when each belongs to other kinds (`payoff` of three kinds of objects); `kinds` are the
-    kinds of entity whose nodes carry it (rules of the whole game are carried by every kind of agent).
+    kinds of entity whose nodes carry it (rules of the whole game are carried by every kind of agent). The numbers of
+    one rule stand next to each other; `form` and `values` say which values they take together.
     """
 
     name: str
     feature: str
     kinds: tuple[str, ...]
+    rule: str = ""
+    """Name of the rule whose number it is."""
+    form: RuleForm = "number"
+    """`number`: anything in [-1, 1]; `value`: one of `values`; `one_hot`: 1 in one of the rule's numbers, 0 in the
+    others; `ordering`: the rule's numbers are an ordering of `values`."""
+    values: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

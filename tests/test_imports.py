@@ -31,6 +31,7 @@ LEVELS = {
     "players": 3,
     "rollout": 3,
     "meta": 3,
+    "mind": 3,
     "team": 3,
     "evaluate": 4,
     "tournament": 4,

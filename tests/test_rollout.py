@@ -307,9 +307,11 @@ def learnt_values(episodes_per_trial: int = 1, iterations: int = 100, **rules: A
     """Return the values (in the game's units) that a critic gives after training, and the observed times."""
     game = recall(num_games=8, episodes_per_trial=episodes_per_trial, pays="always", **rules)
     options = {"gamma": 0.9, "learning_rate": 1e-2, "value_clip": "null", "epochs": 8, "minibatches": 1}
-    algorithm = load_config([*(f"algorithm.{name}={value}" for name, value in options.items()), "name=x"]).algorithm
+    config = load_config([*(f"algorithm.{name}={value}" for name, value in options.items()), "name=x"])
     design = PolicyDesign(hidden=16, heads=2, recurrent=False)
-    learner = Learner(game.layout, design, algorithm, ("players",), np.array([0]), seed=0, device="cpu")
+    learner = Learner(
+        game.layout, design, config.algorithm, config.meta, ("players",), np.array([0]), seed=0, device="cpu"
+    )
     chair = Seat(learner.policy, learner.inputs, game, np.array([0]), 8, shared_view=True)
     playing, workers = collector(game, {"players": chair}, trials=episodes_per_trial > 1), Workers(1)
     for iteration in range(iterations):

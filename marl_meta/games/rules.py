@@ -13,7 +13,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from marl_meta.games.reading import Entry, is_number
-from marl_meta.types import BoundRule, UserError
+from marl_meta.types import BoundRule, RuleForm, UserError
 from marl_meta.wording import listed, shorten
 
 RuleKind = Literal["int", "float", "choice", "permutation", "flag"]
@@ -21,6 +21,9 @@ Rules = dict[str, Any]
 """Rule values by name: int, float, str, bool, or a list of numbers (a permutation)."""
 
 RULE_KINDS: tuple[str, ...] = get_args(RuleKind)
+
+MOST_LISTED = 16
+"""Whoever infers an int rule of no more values weighs each of them; of more, it estimates the number."""
 
 SIGNIFICANT_DIGITS = 10
 """Floats are equal rules when they agree in this many digits; it hides the last bits of arithmetic."""
@@ -142,12 +145,29 @@ class Rule:
     @property
     def columns(self) -> list[BoundRule]:
         """The numbers of `encode`, and the nodes of the relation graph that carry each."""
-        if self.kind in ("int", "float", "flag"):
-            return [BoundRule(self.name, self.name, self.kinds)]
-        names = [f"{self.name}[{i}]" for i in range(len(self.options))]
+        form, values = self._form
+        places: list[tuple[str, str, tuple[str, ...]]]
+        names = [f"{self.name}[{i}]" for i in range(len(self.options))] or [self.name]
         if self.kind == "permutation" and len(self.binds) > 1:  # value i belongs to kind i
-            return [BoundRule(name, self.name, (kind,)) for name, kind in zip(names, self.binds, strict=True)]
-        return [BoundRule(name, name, self.kinds) for name in names]
+            places = [(name, self.name, (kind,)) for name, kind in zip(names, self.binds, strict=True)]
+        else:
+            places = [(name, name, self.kinds) for name in names]
+        return [BoundRule(*place, rule=self.name, form=form, values=values) for place in places]
+
+    @property
+    def _form(self) -> tuple[RuleForm, tuple[float, ...]]:
+        """How the numbers of `encode` may be set, and the values that they take."""
+        match self.kind:
+            case "choice":
+                return "one_hot", ()
+            case "permutation":
+                return "ordering", tuple(_scaled(value, min(self.options), max(self.options)) for value in self.options)
+            case "float":
+                return "number", ()
+            case "int" if self.high - self.low >= MOST_LISTED:
+                return "number", ()
+            case _:
+                return "value", tuple(self.encode(value)[0] for value in self.values())
 
 
 RULE_KEYS = ("kind", "range", "options", "values", "default", "unit", "hidden", "binds", "about")

@@ -92,11 +92,17 @@ class GraphFeatures:
 
     `rules` names the features of visible rules (`BoundRule.feature`) that nodes carry, in order. `kinds` are the kinds
     that nodes tell apart, in order, where they are not the layout's own: a policy may know more kinds than a game has.
-    `privileged` puts every agent's private features on its node for all to see: for a centralised critic alone.
+    `privileged` puts every agent's private features on its node for all to see: for a centralised critic alone. `known`
+    names node features that are left at zero for `nets.knowledge` to fill.
     """
 
     def __init__(
-        self, layout: Layout, rules: tuple[str, ...] = (), kinds: tuple[str, ...] = (), privileged: bool = False
+        self,
+        layout: Layout,
+        rules: tuple[str, ...] = (),
+        kinds: tuple[str, ...] = (),
+        privileged: bool = False,
+        known: tuple[str, ...] = (),
     ) -> None:
         kinds = kinds or layout.kinds
         self.layout = layout
@@ -109,7 +115,7 @@ class GraphFeatures:
             geometry=np.array([columns.index(name) for name in GEOMETRY] if self.geometric else [], np.int64),
             radius=columns.index("radius") if "radius" in columns else -1,
             plain=np.array(plain, np.int64),
-            rules=_rule_columns(layout, rules),
+            rules=_rule_columns(layout, (*rules, *known)),
             kinds=np.array([kinds.index(kind) for kind in layout.kinds], np.int64),
             privileged=privileged,
         )
@@ -119,8 +125,11 @@ class GraphFeatures:
             *kinds,
             *(columns[i] for i in plain),
             *rules,
+            *known,
             *(f"private_{name}" for name in shared),
         )
+        self.first_known = len(self.node_names) - len(shared) - len(known)
+        """The node column where what is known of hidden rules begins."""
         self.edge_names = (*(RELATIVE if self.geometric else ()), *RELATION)
 
     @property

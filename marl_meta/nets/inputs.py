@@ -8,9 +8,24 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from marl_meta.nets.belief import BeliefNet
+from marl_meta.nets.events import EventReader
 from marl_meta.nets.features import Graph, GraphFeatures
+from marl_meta.nets.knowledge import Knowledge
 from marl_meta.nets.policy import GraphTensors, LowerGraph, PolicyShape, RelationalPolicy
-from marl_meta.types import BoolArray, FloatArray, IntArray, Layout, Observation, Step, VectorGame
+from marl_meta.types import BoolArray, BoundRule, FloatArray, IntArray, Layout, Observation, Step, VectorGame
+
+
+@dataclass(frozen=True, slots=True)
+class BeliefDesign:
+    """How hidden rules are inferred from what happens."""
+
+    hidden: int = 64
+    """Width of its networks."""
+    memory: int = 32
+    """Width of the memory for each kind of entity (D)."""
+    events: str = "contacts"
+    """`contacts`: what is touched or displaced is evidence; `all`: every entity at every step."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +43,10 @@ class PolicyDesign:
     """Features of visible rules that nodes carry."""
     trial_inputs: bool = False
     """Whether an agent also receives its previous action, reward and episode end."""
+    unknowns: tuple[BoundRule, ...] = ()
+    """Numbers of hidden rules of which nodes carry what is known: the truth, or a belief."""
+    belief: BeliefDesign | None = None
+    """How the unknown rules are inferred; None where they are told or stay unknown."""
 
     def context_width(self, layout: Layout) -> int:
         """Return C, the number of inputs beyond the observation."""
@@ -40,8 +59,13 @@ class PolicyInputs:
     def __init__(self, layout: Layout, design: PolicyDesign) -> None:
         self.layout = layout
         self.design = design
-        self.features = GraphFeatures(layout, design.rules, design.kinds)
-        self.full_features = GraphFeatures(layout, design.rules, design.kinds, privileged=True)
+        self.knowledge = Knowledge(design.unknowns, layout) if design.unknowns else None
+        known = self.knowledge.node_names if self.knowledge is not None else ()
+        self.known_width = len(known)
+        self.features = GraphFeatures(layout, design.rules, design.kinds, known=known)
+        self.full_features = GraphFeatures(layout, design.rules, design.kinds, privileged=True, known=known)
+        everything = design.belief is not None and design.belief.events == "all"
+        self.events = EventReader(layout, design.kinds or layout.kinds, everything) if design.belief else None
         self.context_width = design.context_width(layout)
 
     def context_after(self, actions: IntArray, step: Step, agents: IntArray) -> FloatArray:
@@ -70,8 +94,17 @@ class PolicyInputs:
             recurrent=design.recurrent,
             critic=design.critic,
             critic_node=self.full_features.node_width,
+            known=(self.features.first_known, self.features.first_known + self.known_width),
         )
         return RelationalPolicy(shape)
+
+    def build_belief(self) -> BeliefNet | None:
+        """Return a freshly initialised network that infers the unknown rules; None for a design without."""
+        design = self.design.belief
+        if design is None or self.knowledge is None or self.events is None:
+            return None
+        kinds = self.design.kinds or self.layout.kinds
+        return BeliefNet(self.knowledge, kinds, self.events.width, design.hidden, design.memory)
 
     def storage(self, steps: int, game: VectorGame, agents: IntArray, shared_view: bool) -> InputStorage:
         """Return room for `steps` observations of `game` as `agents` see them."""
@@ -105,10 +138,23 @@ class InputStorage:
         self.context = np.zeros((steps, games, count, inputs.context_width), np.float32)
         self.action_mask = np.empty((steps, games, count, len(inputs.layout.actions)), np.bool_)
 
-    def write(self, step: int, observation: Observation, context: FloatArray | None = None) -> None:
-        """Fill row `step` from `observation` and the context [B,n,C]."""
+    def write(
+        self,
+        step: int,
+        observation: Observation,
+        context: FloatArray | None = None,
+        knowledge: FloatArray | None = None,
+    ) -> None:
+        """Fill row `step` from `observation`, the context [B,n,C] and what is known of hidden rules [B,n,W].
+
+        Knowledge enters at the last layer, whose graph is each agent's own.
+        """
         features, full_features, agents = self.inputs.features, self.inputs.full_features, self.agents
         features(observation, agents, _at(self.graph, step))
+        if knowledge is not None and self.inputs.knowledge is not None:
+            graph = _at(self.graph, step)
+            first = features.first_known
+            self.inputs.knowledge.write(knowledge, observation.kind, agents, graph.own, graph.edges, graph.mask, first)
         if self.lower is not None:
             features.views(observation, agents, _at(self.lower, step))
         if self.full is not None:

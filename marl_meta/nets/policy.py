@@ -68,6 +68,8 @@ class PolicyShape:
     """`own`: the value head reads the policy's features; `central`: an encoder of its own over the full graph."""
     critic_node: int = 0
     """Node features of the centralised critic's graph (own + everybody's private ones)."""
+    known: tuple[int, int] = (0, 0)
+    """First and last (exclusive) column of a receiver's features that say what is known of hidden rules."""
 
 
 class RelationalEncoder(nn.Module):
@@ -136,6 +138,10 @@ class RelationalPolicy(nn.Module):
         self.encoder = RelationalEncoder(shape.node, shape.edge, shape.own, *sizes)
         self.memory = Gru(shape.hidden, shape.hidden) if shape.recurrent else None
         self.actor = nn.Linear(shape.hidden, shape.actions)
+        known = shape.known[1] - shape.known[0]
+        self.known_actor = nn.Linear(shape.hidden, shape.actions * known, bias=False) if known else None
+        if self.known_actor is not None:
+            nn.init.zeros_(self.known_actor.weight)
         central = shape.critic == "central"
         # A centralised critic's receivers read their own row of the privileged nodes, private features included.
         self.critic_encoder = (
@@ -214,7 +220,13 @@ class RelationalPolicy(nn.Module):
         if self.memory is not None:
             states = self.memory(hidden, state, starts, fused=path == "fused")
             hidden, state = hidden + states, states[-1]
-        logits = self.actor(hidden).masked_fill(~action_mask, -1e9)
+        logits = self.actor(hidden)
+        if self.known_actor is not None:
+            # A rule such as which action moves where changes what to do with everything else: it multiplies.
+            first, last = self.shape.known
+            each = self.known_actor(hidden).unflatten(-1, (self.shape.actions, -1))
+            logits = logits + (each * graph.own[..., None, first:last]).sum(-1)
+        logits = logits.masked_fill(~action_mask, -1e9)
         return ActionOutput(logits, state, attention), hidden
 
 

@@ -15,12 +15,12 @@ from marl_meta.games import load_family, make_vec
 from marl_meta.games.family import Family
 from marl_meta.games.scripted import ScriptedPolicy, scripted_policy, scripts_of
 from marl_meta.interop.vector import PettingZooVector
-from marl_meta.nets.inputs import PolicyDesign
+from marl_meta.nets.inputs import BeliefDesign, PolicyDesign
 from marl_meta.players import RandomPlayer, ScriptedPlayer
 from marl_meta.rollout import Collector, Controller, Seat
 from marl_meta.team import load_team
 from marl_meta.train.learner import Learner
-from marl_meta.types import IntArray, Layout, TeamLayout, UserError, VectorGame
+from marl_meta.types import BoundRule, IntArray, Layout, TeamLayout, UserError, VectorGame
 from marl_meta.wording import listed
 
 MOST_THREADS = 8
@@ -95,9 +95,28 @@ def varying_rules(family: Family, split: str | None) -> tuple[str, ...]:
     return tuple(dict.fromkeys(bound.feature for bound, moves in zip(columns, varies, strict=True) if moves))
 
 
+def varying_unknowns(family: Family, split: str | None) -> tuple[BoundRule, ...]:
+    """Return the numbers of the hidden rules that differ between the variants of a split: what a team can find out."""
+    if split is None:
+        return ()
+    encoded = np.stack([family.encode(variant.rules, hidden=True) for variant in family.split(split)])
+    columns = family.columns(hidden=True)
+    varies = {bound.rule for bound, moves in zip(columns, np.ptp(encoded, axis=0) > 0, strict=True) if moves}
+    return tuple(bound for bound in columns if bound.rule in varies)
+
+
 def design_policy(config: Config, layout: Layout) -> PolicyDesign:
     """Return the design that a config's policies have in a game of this layout."""
-    game, policy = config.game, config.policy
+    game, policy, meta = config.game, config.policy, config.meta
+    unknowns: tuple[BoundRule, ...] = ()
+    if meta.tell != "never" or meta.name == "belief":
+        unknowns = () if game.family == "pettingzoo" else varying_unknowns(load_family(game.family), game.split)
+        if not unknowns:
+            raise UserError(
+                f"Config key meta={meta.name} needs hidden rules that differ between variants: game.split must name a "
+                "split of the family that has some."
+            )
+    infers = BeliefDesign(meta.belief.hidden, meta.belief.memory, meta.belief.events)
     rules = () if game.family == "pettingzoo" else varying_rules(load_family(game.family), game.split)
     return PolicyDesign(
         hidden=policy.hidden,
@@ -108,6 +127,8 @@ def design_policy(config: Config, layout: Layout) -> PolicyDesign:
         kinds=layout.kinds,
         rules=rules,
         trial_inputs=policy.trial_inputs,
+        unknowns=unknowns,
+        belief=infers if meta.name == "belief" else None,
     )
 
 
@@ -150,7 +171,7 @@ def _learners(config: Config, game: VectorGame, teams: Mapping[str, TeamConfig])
     learners = {}
     for index, (name, played) in enumerate(members.items()):
         learner = Learner(
-            game.layout, design, config.algorithm, tuple(played), _slots(game, played),
+            game.layout, design, config.algorithm, config.meta, tuple(played), _slots(game, played),
             mixed_seed(config.seed, 1000 + index), config.train.device,
         )  # fmt: skip
         starts = {teams[team].team for team in played} - {None}
@@ -185,7 +206,7 @@ def _seat(config: Config, game: VectorGame, learner: Learner) -> Seat:
         path = "plain"
     return Seat(
         learner.policy, learner.inputs, game, learner.agents, config.train.horizon, shared_view,
-        config.train.device, path,
+        learner.belief, config.train.device, path,
     )  # fmt: skip
 
 

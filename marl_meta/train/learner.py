@@ -11,7 +11,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from marl_meta.config import AlgorithmConfig
+from marl_meta.config import AlgorithmConfig, MetaConfig
+from marl_meta.meta.belief import BeliefSettings, improve_belief
 from marl_meta.nets.inputs import PolicyDesign, PolicyInputs
 from marl_meta.rl.normalise import ValueNormaliser
 from marl_meta.rl.ppo import PpoSettings, update
@@ -27,15 +28,21 @@ class Learner:
     """Parameters, optimiser and statistics of one policy that plays `teams` with the agent slots `agents`."""
 
     def __init__(
-        self, layout: Layout, design: PolicyDesign, algorithm: AlgorithmConfig, teams: tuple[str, ...],
-        agents: IntArray, seed: int, device: str,
+        self, layout: Layout, design: PolicyDesign, algorithm: AlgorithmConfig, meta: MetaConfig,
+        teams: tuple[str, ...], agents: IntArray, seed: int, device: str,
     ) -> None:  # fmt: skip
-        self.design, self.algorithm, self.teams, self.agents = design, algorithm, teams, agents
+        self.design, self.algorithm, self.meta, self.teams, self.agents = design, algorithm, meta, teams, agents
         self.inputs = PolicyInputs(layout, design)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.policy = self.inputs.build_policy().to(device)
+            self.belief = self.inputs.build_belief()
         self.optimiser = torch.optim.Adam(self.policy.parameters(), lr=algorithm.learning_rate, eps=1e-5, fused=True)
+        self.belief_optimiser = (
+            torch.optim.Adam(self.belief.parameters(), lr=meta.belief.learning_rate)
+            if self.belief is not None
+            else None
+        )
         self.normaliser = ValueNormaliser()
         self.order = np.random.default_rng(seed)
 
@@ -59,7 +66,26 @@ class Learner:
         statistics = update(self.policy, self.optimiser, shares, settings, self.order, workers)
         # One weight that is not finite makes the norm so, and the run is stopped before it would be saved.
         norm = float(torch.nn.utils.get_total_norm(self.policy.parameters()))
-        return {**statistics, "explained_variance": explained, "learning_rate": rate, "weight_norm": norm}
+        statistics |= {"explained_variance": explained, "learning_rate": rate, "weight_norm": norm}
+        return statistics | self._improve_belief(shares, progress, workers)
+
+    def reveal(self, env_steps: int) -> float:
+        """Return the share of the games whose hidden rules the agents are told after so many steps of training."""
+        if not self.design.unknowns or self.meta.tell == "never":
+            return 0.0
+        if self.meta.tell == "always":
+            return 1.0
+        return max(0.0, 1.0 - env_steps / self.meta.tell_steps)
+
+    def _improve_belief(self, shares: Sequence[Experience], progress: float, workers: Workers) -> dict[str, float]:
+        testimonies = [share.testimony for share in shares if share.testimony is not None]
+        if self.belief is None or self.belief_optimiser is None or not testimonies:
+            return {}
+        settings = self.meta.belief
+        for group in self.belief_optimiser.param_groups:
+            group["lr"] = settings.learning_rate * (1.0 - 0.9 * progress)
+        sizes = BeliefSettings(settings.epochs, settings.minibatches)
+        return improve_belief(self.belief, self.belief_optimiser, testimonies, sizes, self.order, workers)
 
     def _prepare(self, shares: Sequence[Experience]) -> float:
         """Estimate advantages, move the value statistics, put all in the critic's units; returns explained variance."""
@@ -86,8 +112,10 @@ class Learner:
         """Return the learner's whole state as arrays by name, but for `order_state`."""
         arrays = {f"policy/{name}": _numpy(tensor) for name, tensor in self.policy.state_dict().items()}
         arrays |= {f"normaliser/{name}": _numpy(tensor) for name, tensor in self.normaliser.state_dict().items()}
-        for index, state in self.optimiser.state_dict()["state"].items():
-            arrays |= {f"optimiser/{index}/{name}": _numpy(tensor) for name, tensor in state.items()}
+        arrays |= _optimiser_arrays("optimiser", self.optimiser)
+        if self.belief is not None and self.belief_optimiser is not None:
+            arrays |= {f"belief/{name}": _numpy(tensor) for name, tensor in self.belief.state_dict().items()}
+            arrays |= _optimiser_arrays("belief_optimiser", self.belief_optimiser)
         return arrays
 
     def order_state(self) -> dict[str, Any]:
@@ -99,12 +127,10 @@ class Learner:
         tensors = {name: torch.from_numpy(array.copy()) for name, array in arrays.items()}
         self.policy.load_state_dict(_below(tensors, "policy/"))
         self.normaliser.load_state_dict(_below(tensors, "normaliser/"))
-        state: dict[int, dict[str, Tensor]] = {}
-        for name, tensor in _below(tensors, "optimiser/").items():
-            index, key = name.split("/")
-            state.setdefault(int(index), {})[key] = tensor
-        groups = self.optimiser.state_dict()["param_groups"]
-        self.optimiser.load_state_dict({"state": state, "param_groups": groups})
+        _restore_optimiser(self.optimiser, _below(tensors, "optimiser/"))
+        if self.belief is not None and self.belief_optimiser is not None:
+            self.belief.load_state_dict(_below(tensors, "belief/"))
+            _restore_optimiser(self.belief_optimiser, _below(tensors, "belief_optimiser/"))
         self.order.bit_generator.state = order_state
 
 
@@ -118,6 +144,21 @@ def _scheduled(algorithm: AlgorithmConfig, progress: float) -> float:
             return first + (last - first) * progress
         case "cosine":
             return last + (first - last) * 0.5 * (1.0 + math.cos(math.pi * progress))
+
+
+def _optimiser_arrays(prefix: str, optimiser: torch.optim.Optimizer) -> _Arrays:
+    states = optimiser.state_dict()["state"]
+    return {
+        f"{prefix}/{index}/{name}": _numpy(tensor) for index, state in states.items() for name, tensor in state.items()
+    }
+
+
+def _restore_optimiser(optimiser: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in tensors.items():
+        index, key = name.split("/")
+        state.setdefault(int(index), {})[key] = tensor
+    optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
 
 
 def _numpy(tensor: Tensor) -> npt.NDArray[Any]:

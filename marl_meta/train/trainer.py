@@ -65,9 +65,12 @@ class Trainer:
     def iterate(self) -> tuple[Metrics, Metrics]:
         """Play the horizon and improve every learner on it; returns the iteration's metrics and its timing."""
         config, began = self.config, time.monotonic()
+        progress = min(self.env_steps / config.train.steps, 1.0)
+        for collector in self.cast.collectors:
+            for name, seat in collector.seats.items():
+                seat.reveal = self.cast.learners[name].reveal(self.env_steps)
         collected = self.workers.map(lambda collector: collector.collect(config.train.horizon), self.cast.collectors)
         played = time.monotonic()
-        progress = min(self.env_steps / config.train.steps, 1.0)
         metrics: Metrics = {}
         for name, learner in self.cast.learners.items():
             shares: list[Experience] = [experience[name] for experience, _ in collected]
@@ -121,9 +124,11 @@ class Trainer:
             designs={name: learner.design for name, learner in learners.items()},
             policies={name: learner.policy for name, learner in learners.items()},
             plays={team: name for name, learner in learners.items() for team in learner.teams},
+            beliefs={name: learner.belief for name, learner in learners.items() if learner.belief is not None},
             trained_on={
                 "game": game.model_dump(mode="json"),
                 "algorithm": self.config.algorithm.name,
+                "meta": self.config.meta.name,
                 "env_steps": self.env_steps,
                 "seed": self.config.seed,
             },

@@ -145,17 +145,23 @@ def test_encode(one: Rule, value: object, numbers: list[float]) -> None:
 
 
 def test_columns_say_which_nodes_carry_a_number() -> None:
-    assert WHOLE.columns == [BoundRule("some_rule", "some_rule", ("walker",))]
+    assert WHOLE.columns == [
+        BoundRule("some_rule", "some_rule", ("walker",), "some_rule", "value", pytest.approx(np.linspace(-1, 1, 8)))
+    ]
+    ordering = ("some_rule", "ordering", (1.0, 0.0, -1.0))
     assert ORDER.columns == [
-        BoundRule("some_rule[0]", "some_rule", ("red",)),
-        BoundRule("some_rule[1]", "some_rule", ("green",)),
-        BoundRule("some_rule[2]", "some_rule", ("blue",)),
+        BoundRule("some_rule[0]", "some_rule", ("red",), *ordering),
+        BoundRule("some_rule[1]", "some_rule", ("green",), *ordering),
+        BoundRule("some_rule[2]", "some_rule", ("blue",), *ordering),
     ]
     one_kind = rule("permutation", options=(1, 0), binds=("walker",), kinds=("walker",))
     assert one_kind.columns == [
-        BoundRule("some_rule[0]", "some_rule[0]", ("walker",)),
-        BoundRule("some_rule[1]", "some_rule[1]", ("walker",)),
+        BoundRule("some_rule[0]", "some_rule[0]", ("walker",), "some_rule", "ordering", (1.0, -1.0)),
+        BoundRule("some_rule[1]", "some_rule[1]", ("walker",), "some_rule", "ordering", (1.0, -1.0)),
     ]
+    assert {column.form for column in CHOICE.columns} == {"one_hot"}
+    assert [column.values for column in FLAG.columns] == [(-1.0, 1.0)]
+    assert [column.form for column in (*NUMBER.columns, *rule("int", low=0, high=16).columns)] == ["number", "number"]
     assert [column.feature for column in CHOICE.columns] == [f"some_rule[{i}]" for i in range(4)]
 
 

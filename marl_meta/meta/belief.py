@@ -1,0 +1,107 @@
+"""Rule inference on the graph: learn to infer hidden rules from what happened, supervised by the truth.
+
+In training the rules are known, so that a belief about them is a matter of supervised learning (privileged task
+inference, Humplik et al. 2019): minus the log-likelihood of the true rules at every step of a trial, given the events
+before it. The policy reads the belief where an oracle reads the truth, and no gradient goes from it to the belief.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from marl_meta.mind import stack
+from marl_meta.nets.belief import BeliefNet, belief_loss, places
+from marl_meta.nets.events import Events
+from marl_meta.rl.sharding import Workers
+from marl_meta.rollout import Testimony
+from marl_meta.types import IntArray
+
+
+@dataclass(frozen=True, slots=True)
+class BeliefSettings:
+    """The hyperparameters of an update."""
+
+    epochs: int = 1
+    minibatches: int = 4
+    max_grad_norm: float = 1.0
+
+
+def improve_belief(
+    net: BeliefNet,
+    optimiser: torch.optim.Optimizer,
+    shares: Sequence[Testimony],
+    settings: BeliefSettings,
+    order: np.random.Generator,
+    workers: Workers,
+) -> dict[str, float]:
+    """Improve `net` in place on an iteration's testimonies; returns statistics.
+
+    `belief_loss` is the mean loss in nats per rule, `belief_start` and `belief_end` that of the first and the last
+    step; `belief_sure` the share of agent-steps at which the likeliest rules are the true ones.
+    """
+    parameters = list(net.parameters())
+    found: list[Tensor] = []
+    minibatches = min(settings.minibatches, *(share.hidden.shape[1] for share in shares))
+    for _ in range(settings.epochs):
+        batches = [np.array_split(order.permutation(share.hidden.shape[1]), minibatches) for share in shares]
+        for games in zip(*batches, strict=True):
+            parts = workers.map(lambda item: _gradients(net, parameters, *item), list(zip(shares, games, strict=True)))
+            total = sum(float(statistics[0]) for _, statistics in parts)
+            if total == 0:
+                continue
+            for index, parameter in enumerate(parameters):
+                gradient = sum((gradients[index] for gradients, _ in parts[1:]), parts[0][0][index])
+                parameter.grad = gradient / total
+            nn.utils.clip_grad_norm_(parameters, settings.max_grad_norm)
+            optimiser.step()
+            found.append(torch.stack([statistics for _, statistics in parts]).sum(0))
+    sums = torch.stack(found).sum(0) if found else torch.zeros(6)
+    weight, first, last = (max(float(sums[index]), 1.0) for index in (0, 3, 5))
+    return {
+        "belief_loss": float(sums[1]) / weight,
+        "belief_start": float(sums[2]) / first,
+        "belief_end": float(sums[4]) / last,
+    }
+
+
+def _gradients(
+    net: BeliefNet, parameters: Sequence[Tensor], share: Testimony, games: IntArray
+) -> tuple[list[Tensor], Tensor]:
+    """Return the gradients of the summed loss over some games, and the sums of weights and losses."""
+    agents = share.starts.shape[1] // share.hidden.shape[1]
+    memory, rows = remembered(net, share, games)
+    belief = net(memory)
+    hidden = np.repeat(share.hidden[:, games], agents, axis=1)
+    loss = belief_loss(belief, net.knowledge, net.knowledge.classes(hidden), net.knowledge.numbers(hidden))
+    weight = share.weight[:, rows]
+    gradients = torch.autograd.grad((loss * weight).sum(), parameters, materialize_grads=True)
+    with torch.no_grad():
+        weighted = loss * weight
+        ends = (weighted[0].sum(), weight[0].sum(), weighted[-1].sum(), weight[-1].sum())
+        statistics = torch.stack([weight.sum(), weighted.sum(), *ends])
+    return list(gradients), statistics
+
+
+def remembered(net: BeliefNet, share: Testimony, games: IntArray) -> tuple[Tensor, Tensor]:
+    """Return the memory [T,m,slots,D] before every step, of the m rows of `games`, and these rows' indices [m]."""
+    agents = share.starts.shape[1] // share.hidden.shape[1]
+    rows = torch.from_numpy((games[:, None] * agents + np.arange(agents)).reshape(-1))
+    where = np.full(share.starts.shape[1], -1, np.int64)
+    where[rows.numpy()] = np.arange(len(rows))
+    kept = [_of_rows(events, where) for events in share.events]
+    features = torch.from_numpy(np.concatenate([events.features for events in kept]))
+    size = len(rows) * net.slots
+    place = torch.cat([places(events, net.slots) + time * size for time, events in enumerate(kept)])
+    gained = net.evidence(features, place, len(kept) * size).view(len(kept), len(rows), net.slots, -1)
+    return stack(share.evidence[rows], gained, share.starts[:, rows]), rows
+
+
+def _of_rows(events: Events, where: IntArray) -> Events:
+    """Return the events of the rows that have a place in `where`, numbered by it."""
+    chosen = where[events.row] >= 0
+    return Events(where[events.row[chosen]], events.kind[chosen], events.features[chosen])

@@ -1,0 +1,159 @@
+"""Inferring hidden rules from events: an associative memory, and a belief that is read from it.
+
+    memory_k(t) = sum over events e before t with an entity of kind k of  phi(e)                       [slots,D]
+    belief about a number bound to kinds K:  softmax( head( sum_{k in K} memory_k, memory_self, sum_k memory_k ) )
+
+The memory is a sum over time: it needs no recurrence, forgets nothing, and for events that are independent given the
+rules it is where a sum of log-likelihoods belongs. Numbers that are an ordering together (a permutation over kinds of
+objects) are scored kind by kind by one head and normalised over all orderings.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from marl_meta.nets.events import Events
+from marl_meta.nets.knowledge import Block, Knowledge, Unknown
+from marl_meta.types import FloatArray, IntArray
+
+_LEAST_DEVIATION = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class Belief:
+    """What is believed at [...] places; the W columns of `knowledge` are those of `nets.knowledge`."""
+
+    knowledge: Tensor
+    """[...,W]."""
+    log_probs: tuple[Tensor, ...]
+    """By rule: log-probabilities [...,O] of its orderings, or [...,size] of the values of its only block; for a number
+    that may be anything its mean and the log of its deviation [...,2]."""
+
+
+class BeliefNet(nn.Module):
+    """Events -> memory [R,slots,D] -> belief, for the unknown rules of one layout."""
+
+    def __init__(
+        self, knowledge: Knowledge, kinds: tuple[str, ...], event_width: int, hidden: int = 64, memory: int = 32
+    ) -> None:
+        """`kinds` are the kinds of entity that events tell apart; the memory has a slot for each, then the own one."""
+        super().__init__()
+        self.knowledge, self.slots, self.memory = knowledge, len(kinds) + 1, memory
+        self.event = nn.Sequential(
+            nn.Linear(event_width, hidden), nn.ReLU(), nn.Linear(hidden, hidden), nn.ReLU(), nn.Linear(hidden, memory)
+        )
+        self.heads = nn.ModuleList(
+            _head(3 * memory, hidden, max((block.size for block in unknown.blocks), default=0) or 2)
+            for unknown in knowledge.unknowns
+        )
+        self._kinds = {block: [kinds.index(kind) for kind in block.kinds] for block in knowledge.blocks}
+
+    def evidence(self, features: Tensor, place: Tensor, places: int) -> Tensor:
+        """Return what events [C,V] add to the memory, summed by `place` [C] (row * slots + kind): [places,D]."""
+        each: Tensor = self.event(features)
+        return each.new_zeros(places, self.memory).index_add(0, place, each)
+
+    def forward(self, memory: Tensor) -> Belief:
+        """Return the belief that a memory [...,slots,D] holds."""
+        total, own = memory.sum(-2), memory[..., -1, :]
+        columns: list[Tensor] = []
+        log_probs: list[Tensor] = []
+        for unknown, head in zip(self.knowledge.unknowns, self.heads, strict=True):
+            scores = [
+                head(torch.cat([memory[..., self._kinds[block], :].sum(-2), own, total], -1))
+                for block in unknown.blocks
+            ]
+            if unknown.orderings is not None:
+                joint = self._joint(scores, torch.from_numpy(unknown.orderings))
+                log_probs.append(joint)
+                columns += self._marginals(joint, unknown)
+            else:
+                for block, score in zip(unknown.blocks, scores, strict=True):
+                    own_log_probs, own_columns = _alone(block, score)
+                    log_probs.append(own_log_probs)
+                    columns.append(own_columns)
+        return Belief(torch.cat(columns, -1), tuple(log_probs))
+
+    @staticmethod
+    def _joint(scores: list[Tensor], orderings: Tensor) -> Tensor:
+        """Return log-probabilities [...,O]: an ordering scores the sum of its places' values."""
+        total = sum(score[..., orderings[:, place]] for place, score in enumerate(scores))
+        assert isinstance(total, Tensor)
+        return torch.log_softmax(total, -1)
+
+    @staticmethod
+    def _marginals(joint: Tensor, unknown: Unknown) -> list[Tensor]:
+        """Return each block's columns: the probabilities of its values, and how unsure they are."""
+        assert unknown.orderings is not None
+        probabilities = joint.exp()
+        found = []
+        for place, block in enumerate(unknown.blocks):
+            member = torch.from_numpy(np.eye(block.size, dtype=np.float32)[unknown.orderings[:, place]])
+            marginal = probabilities @ member.to(joint.device)
+            found.append(torch.cat([marginal, _unsure(marginal, block.size)], -1))
+        return found
+
+
+def _head(inputs: int, hidden: int, outputs: int) -> nn.Module:
+    head = nn.Sequential(nn.Linear(inputs, hidden), nn.ReLU(), nn.Linear(hidden, outputs))
+    assert isinstance(head[2], nn.Linear)
+    nn.init.zeros_(head[2].weight)  # so that a memory that nobody has trained says nothing
+    nn.init.zeros_(head[2].bias)
+    return head
+
+
+def _alone(block: Block, score: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the log-probabilities (or mean and log deviation) of one independent block, and its columns."""
+    if block.size:
+        log_probs = torch.log_softmax(score, -1)
+        return log_probs, torch.cat([log_probs.exp(), _unsure(log_probs.exp(), block.size)], -1)
+    mean, log_deviation = torch.tanh(score[..., :1]), score[..., 1:].clamp(math.log(_LEAST_DEVIATION), 0.0)
+    return torch.cat([mean, log_deviation], -1), torch.cat([mean, log_deviation.exp()], -1)
+
+
+def _unsure(probabilities: Tensor, size: int) -> Tensor:
+    """Return the entropy [...,1] of probabilities [...,size], as a share of the largest possible."""
+    entropy = -(probabilities * probabilities.clamp(min=1e-12).log()).sum(-1, keepdim=True)
+    return entropy / math.log(size)
+
+
+def belief_loss(belief: Belief, knowledge: Knowledge, classes: IntArray, numbers: FloatArray) -> Tensor:
+    """Return the mean over rules of minus the log-likelihood [...] of the true rules.
+
+    `classes` [...,blocks] are the values that the blocks have, `numbers` [...,blocks] their numbers (`Knowledge`). In
+    nats; a number that may be anything is Gaussian.
+    """
+    losses: list[Tensor] = []
+    given = iter(belief.log_probs)
+    place = 0
+    for unknown in knowledge.unknowns:
+        count = len(unknown.blocks)
+        own = torch.from_numpy(classes[..., place : place + count])
+        place += count
+        if unknown.orderings is not None:
+            which = (own.unsqueeze(-2) == torch.from_numpy(unknown.orderings)).all(-1).float().argmax(-1)
+            losses.append(_log_loss(next(given), which))
+            continue
+        for index, block in enumerate(unknown.blocks):
+            log_probs = next(given)
+            if block.size:
+                losses.append(_log_loss(log_probs, own[..., index]))
+            else:
+                truth = torch.from_numpy(np.ascontiguousarray(numbers[..., place - count + index]))
+                scaled = (truth - log_probs[..., 0]) / log_probs[..., 1].exp()
+                losses.append(0.5 * scaled.square() + log_probs[..., 1] + 0.5 * math.log(2 * math.pi))
+    return torch.stack(losses).mean(0)
+
+
+def _log_loss(log_probs: Tensor, which: Tensor) -> Tensor:
+    return -log_probs.gather(-1, which.to(log_probs.device).unsqueeze(-1)).squeeze(-1)
+
+
+def places(events: Events, slots: int) -> Tensor:
+    """Return where in a memory of [rows,slots] each event belongs, int [C]."""
+    return torch.from_numpy(events.row * slots + events.kind)
