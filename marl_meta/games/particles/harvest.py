@@ -52,20 +52,20 @@ def scene(rules: Rules) -> Scene:
 
 
 @score_of(HARVEST)
-def harvest_score(rule: Any, traits: Any, v: Any, bodies: Any, b: Any, game: Any, gain: Any) -> Any:
+def harvest_score(rule: Any, traits: Any, v: Any, bodies: Any, b: Any, agents: Any, game: Any, gain: Any) -> Any:
     """Pay the teams for the objects that they collect, which appear elsewhere; the game is never won."""
-    bump_teammates(rule, traits, v, bodies, b, gain)
+    bump_teammates(rule, traits, v, bodies, b, agents, gain)
     for thing in range(rule.solids, rule.bodies):
         x, y, radius = bodies[b, thing].x, bodies[b, thing].y, traits[v, thing].radius
         touching = 0
-        for i in range(rule.agents):
+        for i in range(agents):
             dx = bodies[b, i].x - x
             dy = bodies[b, i].y - y
             reach = radius + traits[v, i].radius
             touching += dx * dx + dy * dy < reach * reach
         if touching >= rule.agents_needed:
             collect(rule, traits, v, bodies, b, thing, game, gain)
-    divide(rule, gain)
+    divide(rule, agents, gain)
     return False
 
 
@@ -97,20 +97,20 @@ def divide_payoff(  # noqa: PLR0913 (a kernel's arguments)
 
 
 @inner
-def divide(rule: Any, gain: Any) -> None:
+def divide(rule: Any, agents: Any, gain: Any) -> None:
     """Turn `gain` [N] from what each gatherer gained itself into rewards.
 
     reward_i = share * G + (1 - share) * gain_i - G' * (share + (1 - share) / n), with G the sum over i's team of n,
     G' over its rivals: with share 1 everybody has the difference of the teams, with share 0 a team's sum is it.
     """
     home, away = 0.0, 0.0
-    for i in range(rule.agents):
+    for i in range(agents):
         if i < rule.home:
             home += gain[i]
         else:
             away += gain[i]
     lost = rule.share + (1.0 - rule.share) / rule.home  # both teams have the same size
-    for i in range(rule.agents):
+    for i in range(agents):
         own, other = (home, away) if i < rule.home else (away, home)
         gain[i] = rule.share * own + (1.0 - rule.share) * gain[i] - other * lost
 

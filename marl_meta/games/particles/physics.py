@@ -19,9 +19,11 @@ CONTACT_REACH = 30 * CONTACT_MARGIN
 
 
 @inner
-def move(rule: Any, traits: Any, v: Any, bodies: Any, b: Any, actions: Any, force_x: Any, force_y: Any) -> None:
-    """Move the bodies of game b by one time step; `force_x` and `force_y` [N] are scratch space."""
-    for i in range(rule.agents):
+def move(
+    rule: Any, traits: Any, v: Any, bodies: Any, b: Any, agents: Any, actions: Any, force_x: Any, force_y: Any
+) -> None:
+    """Move the so many agents of game b by one time step; `force_x` and `force_y` [N] are scratch space."""
+    for i in range(agents):
         x, y, radius, accel = bodies[b, i].x, bodies[b, i].y, traits[v, i].radius, traits[v, i].accel
         action = actions[b, traits[v, i].slot]
         own_x = accel * rule.direction[action, 0] + rule.wind_x
@@ -36,17 +38,19 @@ def move(rule: Any, traits: Any, v: Any, bodies: Any, b: Any, actions: Any, forc
                 own_y += push * dy
                 force_x[j] -= push * dx
                 force_y[j] -= push * dy
-        for j in range(rule.agents, rule.solids):  # obstacles do not give way
-            dx = x - bodies[b, j].x
-            dy = y - bodies[b, j].y
-            touching = radius + traits[v, j].radius
-            if dx * dx + dy * dy < (touching + CONTACT_REACH) ** 2:
-                push = rule.contact_force * contact(dx * dx + dy * dy, touching)
-                own_x += push * dx
-                own_y += push * dy
         force_x[i] = own_x
         force_y[i] = own_y
-    for i in range(rule.agents):
+    for j in range(agents, rule.solids):  # obstacles do not give way
+        x, y, radius = bodies[b, j].x, bodies[b, j].y, traits[v, j].radius
+        for i in range(agents):
+            dx = bodies[b, i].x - x
+            dy = bodies[b, i].y - y
+            touching = traits[v, i].radius + radius
+            if dx * dx + dy * dy < (touching + CONTACT_REACH) ** 2:
+                push = rule.contact_force * contact(dx * dx + dy * dy, touching)
+                force_x[i] += push * dx
+                force_y[i] += push * dy
+    for i in range(agents):
         integrate(rule, traits[v, i], bodies[b, i], force_x[i], force_y[i])
 
 
@@ -102,10 +106,10 @@ def touch(traits: Any, v: Any, bodies: Any, b: Any, i: Any, j: Any) -> Any:
 
 
 @inner
-def bump_teammates(rule: Any, traits: Any, v: Any, bodies: Any, b: Any, gain: Any) -> None:
-    """Set `gain` [N] of each agent to what its contacts with teammates pay: `rule.bump` each."""
+def bump_teammates(rule: Any, traits: Any, v: Any, bodies: Any, b: Any, agents: Any, gain: Any) -> None:
+    """Set `gain` [N] of each of so many agents to what its contacts with teammates pay: `rule.bump` each."""
     bump = rule.bump
-    for i in range(rule.agents):
+    for i in range(agents):
         own = 0.0
         if bump != 0.0:
             x, y, radius, team = bodies[b, i].x, bodies[b, i].y, traits[v, i].radius, traits[v, i].team

@@ -46,26 +46,26 @@ def scene(rules: Rules) -> Scene:
 
 
 @score_of(SPREAD)
-def spread_score(rule: Any, traits: Any, v: Any, bodies: Any, b: Any, game: Any, gain: Any) -> Any:  # noqa: ARG001 (all scores alike)
+def spread_score(rule: Any, traits: Any, v: Any, bodies: Any, b: Any, agents: Any, game: Any, gain: Any) -> Any:  # noqa: ARG001 (all scores alike)
     """Mix what all share, minus the sum of the landmarks' distances, with what each gains by its own collisions."""
-    bump_teammates(rule, traits, v, bodies, b, gain)
+    bump_teammates(rule, traits, v, bodies, b, agents, gain)
     coverage = 0.0
     covered = True
     for landmark in range(rule.solids, rule.bodies):
         if rule.assigned:
-            agent = (landmark - rule.solids + rule.agent_of_first) % rule.agents
+            agent = (landmark - rule.solids + rule.agent_of_first) % agents
             nearest = squared_distance(bodies, b, agent, landmark)
         else:
             x, y = bodies[b, landmark].x, bodies[b, landmark].y
             nearest = math.inf
-            for i in range(rule.agents):
+            for i in range(agents):
                 dx = bodies[b, i].x - x
                 dy = bodies[b, i].y - y
                 nearest = min(nearest, dx * dx + dy * dy)
         coverage -= math.sqrt(nearest)
         covered = covered and nearest < CAPTURE_RADIUS * CAPTURE_RADIUS
     shared = (1.0 - rule.local_ratio) * coverage
-    for i in range(rule.agents):
+    for i in range(agents):
         gain[i] = shared + rule.local_ratio * gain[i]
     return covered
 

@@ -15,10 +15,11 @@ from marl_meta.games.particles.random import draw, draw_index
 from marl_meta.games.particles.view import View, show
 
 
-def score(rule: Any, traits: Any, v: Any, bodies: Any, b: Any, game: Any, gain: Any) -> Any:
+def score(rule: Any, traits: Any, v: Any, bodies: Any, b: Any, agents: Any, game: Any, gain: Any) -> Any:
     """Set `gain` [N] to what each agent gains in game b after a move; return whether the game is won.
 
-    Each family has its own, chosen by the type of the record `rule` when the kernels are compiled.
+    Each family has its own, chosen by the type of the record `rule` when the kernels are compiled. `agents` is
+    `rule.agents`, where it can be as a constant (see `play`): loops over all agents should end there.
     """
     raise NotImplementedError("only for compiled code")
 
@@ -29,7 +30,9 @@ def score_of(rule_dtype: np.dtype[np.void]) -> Callable[[Function], Function]:
 
     def register(function: Function) -> Function:
         @overload(score, jit_options=INNER_OPTIONS)  # type: ignore[arg-type]  # numba's types lack `_nrt`
-        def choose(rule: Any, traits: Any, v: Any, bodies: Any, b: Any, game: Any, gain: Any) -> Any:  # noqa: ARG001 (numba's protocol)
+        def choose(
+            rule: Any, traits: Any, v: Any, bodies: Any, b: Any, agents: Any, game: Any, gain: Any,  # noqa: ARG001 (numba's protocol)
+        ) -> Any:  # fmt: skip
             return function if rule == record else None
 
         return function
@@ -96,6 +99,56 @@ def take_actions(actions: Any, taken: Any) -> Any:
     return largest
 
 
+@inner
+def play(  # noqa: PLR0913 (a kernel's arguments)
+    view: Any, rule: Any, traits: Any, v: Any, features: Any, bodies: Any, b: Any, game: Any,
+    actions: Any, force_x: Any, force_y: Any, gain: Any, reward: Any,
+) -> Any:  # fmt: skip
+    """Play one step of game b and show it unless it is over; return whether it is won early, and cut off late.
+
+    Loops over agents whose number the compiler knows are unrolled, and the processor need not guess where they end,
+    which it can hardly do when games of unlike numbers take turns. So the usual numbers are compiled for one by one.
+    """
+    if rule.agents == 2:
+        return play_agents(
+            np.uint64(2), view, rule, traits, v, features, bodies, b, game, actions, force_x, force_y, gain, reward
+        )
+    if rule.agents == 3:
+        return play_agents(
+            np.uint64(3), view, rule, traits, v, features, bodies, b, game, actions, force_x, force_y, gain, reward
+        )
+    if rule.agents == 4:
+        return play_agents(
+            np.uint64(4), view, rule, traits, v, features, bodies, b, game, actions, force_x, force_y, gain, reward
+        )
+    return play_agents(
+        rule.agents, view, rule, traits, v, features, bodies, b, game, actions, force_x, force_y, gain, reward
+    )
+
+
+@inner
+def play_agents(  # noqa: PLR0913 (as above)
+    agents: Any, view: Any, rule: Any, traits: Any, v: Any, features: Any, bodies: Any, b: Any, game: Any,
+    actions: Any, force_x: Any, force_y: Any, gain: Any, reward: Any,
+) -> Any:  # fmt: skip
+    """Do what `play` does, for that number of agents."""
+    move(rule, traits, v, bodies, b, agents, actions, force_x, force_y)
+    game.step += 1
+    won = score(rule, traits, v, bodies, b, agents, game, gain)
+    # Buffers take turns: what happens in one step is news for the other buffer in the next one. A game's last
+    # step pays agents that the next variant may lack, in the buffer that is written again two steps later.
+    if game.step <= game.placed + 2:
+        for slot in range(np.uint64(reward.shape[1])):
+            reward[b, slot] = 0.0
+    for i in range(agents):
+        reward[b, traits[v, i].slot] = gain[i]
+    late = game.step >= rule.episode_length
+    early = won and rule.stop_on_success and not late
+    if not (early or late):
+        show(view, rule, traits, v, features, bodies, b, agents, game.step <= game.placed + 1)
+    return early, late
+
+
 @kernel
 def step_games(  # noqa: PLR0913 (numba takes long to look into a tuple of arrays at every call)
     chunk: Any, chunks: Any, scratch: Any, trial: Any, variants: Any, actions: Any,
@@ -117,29 +170,20 @@ def step_games(  # noqa: PLR0913 (numba takes long to look into a tuple of array
         game = games[b]
         v = game.variant
         rule = rules[v]
-        move(rule, traits, v, bodies, b, actions, force_x, force_y)
-        game.step += 1
-        won = score(rule, traits, v, bodies, b, game, gain)
-        late = game.step >= rule.episode_length
-        early = won and rule.stop_on_success and not late
-        over = late or early
-        # Buffers take turns: what happens in one step is news for the other buffer in the next one. A game's last
-        # step pays agents that the next variant may lack, in the buffer that is written again two steps later.
-        if game.step <= game.placed + 2:
-            for slot in range(np.uint64(reward.shape[1])):
-                reward[b, slot] = 0.0
-        for i in range(rule.agents):
-            reward[b, traits[v, i].slot] = gain[i]
+        early, late = play(
+            view, rule, traits, v, features, bodies, b, game, actions, force_x, force_y, gain, reward
+        )  # fmt: skip
+        over = early or late
         if over or game_over[b]:
             write_ends(rule, traits, v, early, late, terminated, truncated, b)
         game_over[b] = over
         trial_over[b] = False
         if over:
             ended += 1
-            show(final, rule, traits, v, features, bodies, b, True)
+            show(final, rule, traits, v, features, bodies, b, rules[v].agents, True)
             trial_over[b] = begin_again(trial, variants, rules, traits, games, bodies, b)
             v = game.variant
-        show(view, rules[v], traits, v, features, bodies, b, game.step <= game.placed + 1)
+            show(view, rules[v], traits, v, features, bodies, b, rules[v].agents, True)
     return ended
 
 
@@ -183,4 +227,4 @@ def show_games(  # noqa: PLR0913 (as above)
     view = View(entities, present, private, sees, acting, rule_features, written)
     for b in range(np.uint64(len(games))):
         v = games[b].variant
-        show(view, rules[v], traits, v, features, bodies, b, True)
+        show(view, rules[v], traits, v, features, bodies, b, rules[v].agents, True)

@@ -54,12 +54,12 @@ def scene(rules: Rules) -> Scene:
 
 
 @score_of(TAG)
-def tag_score(rule: Any, traits: Any, v: Any, bodies: Any, b: Any, game: Any, gain: Any) -> Any:  # noqa: ARG001 (all scores alike)
+def tag_score(rule: Any, traits: Any, v: Any, bodies: Any, b: Any, agents: Any, game: Any, gain: Any) -> Any:  # noqa: ARG001 (all scores alike)
     """Pay adversaries for contacts with prey, which pays for them and for leaving the arena; won if all are caught."""
-    bump_teammates(rule, traits, v, bodies, b, gain)
+    bump_teammates(rule, traits, v, bodies, b, agents, gain)
     contacts = 0
     all_caught = True
-    for prey in range(rule.adversaries, rule.agents):
+    for prey in range(rule.adversaries, agents):
         x, y, radius = bodies[b, prey].x, bodies[b, prey].y, traits[v, prey].radius
         touching = 0
         for i in range(rule.adversaries):

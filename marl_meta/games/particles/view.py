@@ -37,15 +37,17 @@ class View(NamedTuple):
 
 
 @inner
-def show(view: Any, rule: Any, traits: Any, v: Any, features: Any, bodies: Any, b: Any, complete: Any) -> None:
-    """Write what game b, which plays variant v, shows to row b of the view.
+def show(
+    view: Any, rule: Any, traits: Any, v: Any, features: Any, bodies: Any, b: Any, agents: Any, complete: Any
+) -> None:
+    """Write what game b, which plays variant v with so many agents, shows to row b of the view.
 
     What a move changes is always written; the rest only if `complete`, as it must be after anything else has changed.
     """
     if complete and view.written[b] != v:
         describe(view, rule, traits, v, features, b)
         view.written[b] = v
-    for i in range(rule.agents):
+    for i in range(agents):
         slot = traits[v, i].slot
         x, y, vx, vy = bodies[b, i].x, bodies[b, i].y, bodies[b, i].vx, bodies[b, i].vy
         view.private[b, slot, 0] = x
@@ -58,12 +60,12 @@ def show(view: Any, rule: Any, traits: Any, v: Any, features: Any, bodies: Any, 
             view.entities[b, slot, 2] = vx
             view.entities[b, slot, 3] = vy
     if complete:
-        for i in range(rule.agents, rule.bodies):
+        for i in range(agents, rule.bodies):
             slot = traits[v, i].slot
             view.entities[b, slot, 0] = bodies[b, i].x
             view.entities[b, slot, 1] = bodies[b, i].y
     if rule.partial:
-        for i in range(rule.agents):
+        for i in range(agents):
             look(view.sees, rule, traits, v, bodies, b, i)
 
 

@@ -36,6 +36,13 @@ CASES = {
 }
 """Rules that must show; on top of them come variants drawn over all that is allowed."""
 
+COUNTS = {
+    "spread": [{"agents": agents, "obstacles": agents % 3} for agents in range(1, 7)],
+    "tag": [{"adversaries": adversaries, "obstacles": adversaries % 3} for adversaries in range(1, 6)],
+    "harvest": [{"gatherers": gatherers, "obstacles": gatherers % 3, "object_size": 0.2} for gatherers in range(1, 7)],
+}
+"""Numbers of agents: kernels are compiled for some of them one by one, and for all others together."""
+
 SIZES = ("agents", "adversaries", "prey", "gatherers", "objects_per_kind")
 """Cut in drawn variants, for a reference so plain takes long."""
 
@@ -48,6 +55,21 @@ def test_every_step_is_the_references(name):
         for one in family.sample(seed=3, count=12)
     ]
     variants = [family.variant(rules) for rules in CASES[name]] + drawn
+    paid, wins = compare(name, variants)
+    assert (paid[: len(CASES[name])] > 0).all()
+    assert wins > 0 or name == "harvest"
+
+
+@pytest.mark.parametrize("name", COUNTS)
+def test_every_number_of_agents_plays_as_the_reference(name):
+    family = load_family(name)
+    variants = [family.variant({**CROWDED, **rules}) for rules in COUNTS[name]]
+    paid, _ = compare(name, variants)
+    assert (paid > 0).mean() > 0.5
+
+
+def compare(name, variants):
+    """Play a game of each variant beside the reference; return what each paid in all, and how many were won."""
     game = make_vec(name, num_games=len(variants), rules=[variant.rules for variant in variants])
     game.reset(seed=11)
     rng = np.random.default_rng(0)
@@ -76,8 +98,7 @@ def test_every_step_is_the_references(name):
                 np.testing.assert_allclose(after["positions"][b, :count], places, rtol=0, atol=1e-12)
                 np.testing.assert_allclose(after["velocities"][b, :count], speeds, rtol=0, atol=1e-11)
                 assert after["draws"][b] == expected.draws
-    assert (paid[: len(CASES[name])] > 0).all()
-    assert wins > 0 or name == "harvest"
+    return paid, wins
 
 
 def assert_shown(observation, b, game):
