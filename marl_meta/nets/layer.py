@@ -66,7 +66,8 @@ class RelationalLayer(nn.Module):
             return self._sparse(receivers, features, mask, embedding)
         attend = relational_attention if path == "fused" else relational_attention_reference
         conv, heads = self.conv, self.heads
-        folded = self._folded()
+        # Plain code also runs with other parameters than our own (torch.func), for which kept maps would be wrong.
+        folded = self._fold() if path == "plain" else self._folded()
         projection = nn.functional.linear(receivers, folded.projection, folded.offset).unflatten(-1, (heads, -1))
         bias = None if embedding is None else self._embedded_scores(receivers, embedding, features.shape[1])
         attended, weights = attend(projection, features, mask, bias)
