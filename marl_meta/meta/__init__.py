@@ -1,1 +1,1 @@
-"""The meta-learners: how a team comes to know a variant from its own experience, one file each."""
+"""Learning to adapt: pure functions from parameters and experience to a task's own parameters."""

@@ -1,0 +1,53 @@
+"""The relational policy as a function of its parameters, by plain tensor code that can be differentiated twice."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+from torch.export import register_dataclass
+
+from marl_meta.meta.parameters import Parameters
+from marl_meta.nets.policy import ActionOutput, GraphTensors, LowerGraph, PolicyOutput, RelationalPolicy
+
+CONTEXT = "context"
+"""The name of CAVIA's context [C] among the parameters."""
+
+# These records may be, or hold, the experience that `inner` goes over: torch.func needs to know what is in them.
+for _record in (GraphTensors, LowerGraph, PolicyOutput, ActionOutput):
+    register_dataclass(_record)
+
+
+def run_policy(
+    policy: RelationalPolicy,
+    parameters: Parameters,
+    graph: GraphTensors,
+    state: Tensor,
+    starts: Tensor,
+    action_mask: Tensor,
+    full: GraphTensors | None = None,
+) -> PolicyOutput:
+    """Return what `policy` would do with other parameters; its own are neither read nor changed.
+
+    The inputs are those of `RelationalPolicy.forward`, of one task. A parameter named `context` [C] is appended to the
+    features of every receiver, where the query of its attention reads it: the policy must have been built for C inputs
+    more.
+    """
+    weights = {name: value for name, value in parameters.items() if name != CONTEXT}
+    if CONTEXT in parameters:
+        graph = _with_context(graph, parameters[CONTEXT])
+        full = None if full is None else _with_context(full, parameters[CONTEXT])
+    output: PolicyOutput = torch.func.functional_call(
+        policy, weights, (graph, state, starts, action_mask, full), {"path": "plain"}, strict=True
+    )
+    return output
+
+
+def zero_context(width: int, like: Tensor) -> Parameters:
+    """Return a context [C] that says nothing yet (CAVIA, Zintgraf et al. 2019), in the type and place of `like`."""
+    return {CONTEXT: like.new_zeros(width)}
+
+
+def _with_context(graph: GraphTensors, context: Tensor) -> GraphTensors:
+    return replace(graph, own=torch.cat([graph.own, context.expand(*graph.own.shape[:-1], -1)], -1))
