@@ -77,6 +77,19 @@ def train(
     _show(report, as_json)
 
 
+@bench.command()
+def meta(
+    tasks: Annotated[int, typer.Option(min=2, help="Tasks of the meta-batch.")] = 20,
+    seconds: _Seconds = 3.0,
+    repeats: _Repeats = 7,
+    as_json: _Json = False,
+) -> None:
+    """A second-order meta-step over all tasks at once, beside a loop over tasks as learn2learn makes it."""
+    from marl_meta.bench.meta import bench_meta
+
+    _show(bench_meta(tasks, seconds=seconds, repeats=repeats, say=_say), as_json)
+
+
 def _whole_numbers(option: str, text: str) -> list[int]:
     numbers = [part.strip() for part in text.split(",")]
     if not all(number.isdecimal() and int(number) > 0 for number in numbers):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 
 import torch
@@ -19,6 +20,11 @@ for _record in (GraphTensors, LowerGraph, PolicyOutput, ActionOutput):
     register_dataclass(_record)
 
 
+def shell(policy: RelationalPolicy) -> RelationalPolicy:
+    """Return the policy without weights: all that `run_policy` needs of it, and one thread can have to itself."""
+    return copy.deepcopy(policy).to("meta")
+
+
 def run_policy(
     policy: RelationalPolicy,
     parameters: Parameters,
@@ -32,7 +38,7 @@ def run_policy(
 
     The inputs are those of `RelationalPolicy.forward`, of one task. A parameter named `context` [C] is appended to the
     features of every receiver, where the query of its attention reads it: the policy must have been built for C inputs
-    more.
+    more. Its parameters are swapped meanwhile, so no two threads may run one policy: `shell` gives each its own.
     """
     weights = {name: value for name, value in parameters.items() if name != CONTEXT}
     if CONTEXT in parameters:

@@ -68,6 +68,14 @@ def test_train(bench: Callable[..., tuple[int, str, str]]) -> None:
     assert row["agent_steps_per_second"] > 0 and row["peak_mib"] > 50
 
 
+def test_meta(bench: Callable[..., tuple[int, str, str]]) -> None:
+    result = bench("meta", "--tasks", "2", "--seconds", "0.01", "--repeats", "1", "--json")
+    record = read(result, "meta")
+    assert {row["policy"] for row in record["tables"]["meta"]} == {"mlp", "relational", "relational, GRU"}
+    assert all(row["ours_ms"] > 0 and row["times_cpu"] > 0 for row in record["tables"]["meta"])
+    assert [mark["least"] for mark in record["marks"]] == [2.0] * 3
+
+
 def test_people_get_tables(bench: Callable[..., tuple[int, str, str]]) -> None:
     code, out, err = bench("engine", "--games", "harvest", "--batches", "2", "--seconds", "0.01", "--repeats", "1")
     assert code == 0
@@ -78,7 +86,7 @@ def test_people_get_tables(bench: Callable[..., tuple[int, str, str]]) -> None:
 def test_no_benchmark_named_shows_them(bench: Callable[..., tuple[int, str, str]]) -> None:
     code, out, _ = bench()
     assert code == 0
-    assert "engine" in out and "policy" in out and "train" in out
+    assert "engine" in out and "policy" in out and "train" in out and "meta" in out
 
 
 @pytest.mark.parametrize(
