@@ -61,7 +61,7 @@ NEVER_IN = {"torch": {"games", "types", "config", "resources", "tracking", "file
 
 
 def part(module: str) -> str:
-    """Return the part of marl_meta that a module belongs to: `games` for marl_meta.games.particles.kernel."""
+    """Return the part of marl_meta that a module belongs to: `games` for marl_meta.games.kernel."""
     pieces = module.split(".")
     return pieces[1] if len(pieces) > 1 else ""
 

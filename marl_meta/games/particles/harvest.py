@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from marl_meta.games.particles.kernel import inner, rare
+from marl_meta.games.kernel import inner, rare
 from marl_meta.games.particles.parameters import Group, Rules, Scene, obstacles, rule_dtype
 from marl_meta.games.particles.physics import bump_teammates, touch
 from marl_meta.games.particles.step import place, score_of

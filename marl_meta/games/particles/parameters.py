@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from marl_meta.games.batch import STATE_FIELDS
 from marl_meta.games.family import Family
 from marl_meta.games.particles.view import ENTITY_FEATURES, PRIVATE_FEATURES
 from marl_meta.types import FloatArray, Layout, SmallIntArray, TeamLayout, Variant
@@ -58,7 +59,6 @@ TRAIT = np.dtype(
     align=True,
 )
 BODY = np.dtype([("x", "f8"), ("y", "f8"), ("vx", "f8"), ("vy", "f8")])
-STATE_FIELDS = [("key", "u8"), ("draws", "u8"), ("variant", "u8"), ("step", "i8"), ("episode", "i8")]
 GAME = np.dtype([*STATE_FIELDS, ("placed", "i8")])  # the step in which objects were last placed anew
 
 

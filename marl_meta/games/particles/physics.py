@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from marl_meta.games.particles.kernel import inner, rare
+from marl_meta.games.kernel import inner, rare
 
 TIME_STEP = 0.1
 CONTACT_MARGIN = 1e-3

@@ -9,10 +9,11 @@ import numpy as np
 from numba import from_dtype, prange
 from numba.extending import overload
 
-from marl_meta.games.particles.kernel import INNER_OPTIONS, Function, inner, kernel, parallel_kernel, rare
+from marl_meta.games.batch import begin_trial
+from marl_meta.games.kernel import INNER_OPTIONS, Function, inner, kernel, parallel_kernel, rare
 from marl_meta.games.particles.physics import move
-from marl_meta.games.particles.random import draw, draw_index
 from marl_meta.games.particles.view import View, show
+from marl_meta.games.random import draw
 
 
 def score(rule: Any, traits: Any, v: Any, bodies: Any, b: Any, agents: Any, game: Any, gain: Any) -> Any:
@@ -56,14 +57,6 @@ def place(trait: Any, body: Any, game: Any) -> None:
     body.y = (2.0 * draw(game) - 1.0) * trait.spawn
     body.vx = 0.0
     body.vy = 0.0
-
-
-@inner
-def begin_trial(game: Any, variants: Any) -> None:
-    """Draw the variant of a game's next trial, one of `variants` (0: it keeps the one that it has)."""
-    game.episode = 0
-    if variants > 0:
-        game.variant = np.uint64(draw_index(game, variants))
 
 
 @rare

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from marl_meta.games.particles.kernel import inner
+from marl_meta.games.kernel import inner
 from marl_meta.games.particles.parameters import Group, Rules, Scene, obstacles, rule_dtype
 from marl_meta.games.particles.physics import bump_teammates
 from marl_meta.games.particles.step import score_of

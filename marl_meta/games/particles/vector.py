@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
+from marl_meta.games.batch import STATE_FIELDS, check_snapshot, refuse_illegal, unsigned
 from marl_meta.games.family import Family
+from marl_meta.games.pace import Pace
 from marl_meta.games.particles.buffers import make_buffer
-from marl_meta.games.particles.pace import Pace
 from marl_meta.games.particles.parameters import (
     BODY,
     GAME,
-    STATE_FIELDS,
     Rules,
     Scene,
     Tables,
     compile_tables,
 )
-from marl_meta.games.particles.random import stream_keys
 from marl_meta.games.particles.step import (
     begin_games,
     show_games,
@@ -31,12 +29,11 @@ from marl_meta.games.particles.step import (
     step_games_in_parallel,
     take_actions,
 )
+from marl_meta.games.random import stream_keys
 from marl_meta.types import FloatArray, Snapshot, Step, UserError, Variant
 
 THREADED_GAMES = 2048
 """Smaller batches are played by one thread: waking the others would take longer than they save."""
-
-_UNSIGNED = {size: np.dtype(f"u{size}") for size in (1, 2, 4, 8)}
 
 
 def entry_point(rule_dtype: np.dtype[np.void], scene: Callable[[Rules], Scene]) -> Callable[..., ParticleGame]:
@@ -124,7 +121,11 @@ class ParticleGame:
         play = (scratch, episodes_per_trial, self._drawn_variants, self._actions, *knowledge)
         self._begin_arguments = (self._drawn_variants, tables.rules, tables.traits, self._games, self._bodies)
         self._show_arguments = tuple((*knowledge, *buffer.view) for buffer in self._buffers)
-        self._play_arguments = tuple((*play, *buffer.arrays) for buffer in self._buffers)
+        arguments = [(*play, *buffer.arrays) for buffer in self._buffers]
+        self._plays = tuple(
+            (partial(step_games, 0, 1, *each), partial(step_games_in_parallel, self._chunks, *each))
+            for each in arguments
+        )
 
     @property
     def rules(self) -> list[dict[str, Any]]:
@@ -157,7 +158,7 @@ class ParticleGame:
         self._take(actions)
         self._turn = 1 - self._turn
         buffer = self._buffers[self._turn]
-        ended = self._play(self._play_arguments[self._turn])
+        ended = self._pace.play(*self._plays[self._turn], large=self.num_games >= THREADED_GAMES)
         return buffer.step_with_final if ended else buffer.step
 
     def snapshot(self) -> Snapshot:
@@ -169,14 +170,7 @@ class ParticleGame:
 
     def restore(self, snapshot: Snapshot) -> Step:
         """Go back to a snapshot of this game; returns the observation there, with zero reward."""
-        current = self.snapshot()
-        for name, array in current.items():
-            if name not in snapshot or snapshot[name].shape != array.shape:
-                raise UserError(
-                    f"A snapshot to restore must hold {name!r} of shape {array.shape}, as snapshots of this game do."
-                )
-        if (snapshot["variant"] >= len(self._tables.variants)).any():
-            raise UserError(f"A snapshot to restore must hold a variant below {len(self._tables.variants)} everywhere.")
+        check_snapshot(snapshot, self.snapshot(), len(self._tables.variants))
         for name, _ in STATE_FIELDS:
             self._games[name] = snapshot[name]
         self._games["placed"] = snapshot["step"]  # so that both buffers are written afresh
@@ -196,42 +190,10 @@ class ParticleGame:
             array[:] = 0
         return buffer.step
 
-    def _play(self, arguments: tuple[Any, ...]) -> int:
-        """Play a step of all games; returns how many ended."""
-        ended: int
-        # A caller that is one of several threads has said that it wants no more (and some of numba's threading layers
-        # abort when two callers ask for more at once).
-        if self.num_games < THREADED_GAMES or numba.get_num_threads() == 1:
-            ended = step_games(0, 1, *arguments)
-            return ended
-        start = time.perf_counter()
-        if self._pace.threaded():
-            ended = step_games_in_parallel(self._chunks, *arguments)
-        else:
-            ended = step_games(0, 1, *arguments)
-        self._pace.note(time.perf_counter() - start)
-        return ended
-
     def _take(self, actions: npt.NDArray[np.integer[Any]]) -> None:
         """Copy the actions to where the kernel reads them."""
-        if actions.shape != self._actions.shape or actions.dtype.kind not in "iu":
-            raise UserError(
-                f"Actions must be integers of shape {self._actions.shape} (games, agents), "
-                f"not {actions.dtype} of shape {actions.shape}."
-            )
-        if not actions.flags.carray:  # every memory layout would be compiled for on its own
-            actions = np.array(actions, order="C")
-        # As unsigned numbers, negative ones are too large as well.
-        unsigned = actions.reshape(-1).view(_UNSIGNED[actions.itemsize])
         count = len(self.layout.actions)
-        if take_actions(unsigned, self._actions_in_a_row) < count:
+        if take_actions(unsigned(actions, self._actions.shape), self._actions_in_a_row) < count:
             return
-        wrong = (actions < 0) | (actions >= count)
-        refused = wrong & self._buffers[self._turn].step.observation.acting
-        if refused.any():
-            b, agent = np.argwhere(refused)[0]
-            raise UserError(
-                f"The action of {self.agent_names[agent]} in game {b} is {actions[b, agent]}; "
-                f"allowed is 0 to {count - 1}."
-            )
-        self._actions[wrong] = 0
+        acting = self._buffers[self._turn].step.observation.acting
+        self._actions[refuse_illegal(actions, np.array(count), acting, self.agent_names)] = 0

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from marl_meta.games.particles.kernel import inner, rare
+from marl_meta.games.kernel import inner, rare
 from marl_meta.games.particles.physics import squared_distance
 from marl_meta.types import BoolArray, FloatArray
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from marl_meta.games.particles.pace import Pace
+from marl_meta.games.pace import Pace
 
 
 def play(pace, steps, one, all_of_them):

@@ -6,7 +6,11 @@ keep from running, and takes up to fifty times as long. Both ways play to the sa
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from statistics import median
+
+import numba
 
 _ROUNDS = 5
 """How often each way is timed in a contest."""
@@ -23,6 +27,17 @@ class Pace:
         self._interval = _FIRST_INTERVAL
         self._steps_left = 0
         self._threaded = False
+
+    def play(self, alone: Callable[[], int], together: Callable[[], int], *, large: bool) -> int:
+        """Play a step with one thread, or where the batch is `large` with all of them if that is faster; its result."""
+        # A caller that is one of several threads has said that it wants no more (and some of numba's threading layers
+        # abort when two callers ask for more at once).
+        if not large or numba.get_num_threads() == 1:
+            return alone()
+        start = time.perf_counter()
+        ended = together() if self.threaded() else alone()
+        self.note(time.perf_counter() - start)
+        return ended
 
     def threaded(self) -> bool:
         """Return whether the next step is to be played by all threads."""

@@ -1,8 +1,8 @@
-"""How the scalar loops of this folder are compiled.
+"""How the scalar loops of the simulators are compiled.
 
 A kernel is cached on disk. Numba's cache looks only at the file of the kernel itself, so that an edit of a function
 that it calls in another file would go unnoticed; here the name under which a kernel is cached carries a digest of all
-files of this folder that hold compiled code.
+files below this folder that hold compiled code.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from numba import njit
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-_FILES = [file.read_bytes() for file in sorted(Path(__file__).parent.glob("*.py"))]
-_SOURCES = blake2b(b"".join(text for text in _FILES if b"particles.kernel" in text), digest_size=6).hexdigest()
+_FILES = [file.read_bytes() for file in sorted(Path(__file__).parent.rglob("*.py"))]
+_SOURCES = blake2b(b"".join(text for text in _FILES if b"games.kernel" in text), digest_size=6).hexdigest()
 
 # No fastmath: a game must play to the same bits in every batch, in the serial and the parallel kernel, and in replays.
 # No reference counts (_nrt): kernels allocate nothing, and counting would take half of their time.
