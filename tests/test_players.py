@@ -9,7 +9,7 @@ import pytest
 
 from marl_meta.games import load_family, make_vec
 from marl_meta.games.scripted import scripted_policy, scripts_of
-from marl_meta.players import RandomPlayer, ScriptedPlayer
+from marl_meta.players import RandomPlayer, RememberingPlayer, ScriptedPlayer, scripted_player
 from marl_meta.types import Observation, UserError
 
 RECALL = Path(__file__).parent / "recall"
@@ -76,12 +76,50 @@ def test_a_scripted_player_that_does_not_exist() -> None:
         scripted_policy(family, "know")
 
 
-@pytest.mark.parametrize("name", ["spread", "tag", "harvest"])
+@pytest.mark.parametrize("name", ["spread", "tag", "harvest", "payoff"])
 def test_scripted_players_of_our_families_play(name: str) -> None:
     family = load_family(name)
     game = make_vec(family, num_games=3)
     shown = game.reset().observation
     for script in scripts_of(family):
-        actions = scripted_policy(family, script)(shown, np.array([0, 1]))
+        player = scripted_player(family, script)
+        player.reset(3, np.array([0, 1]))
+        actions = player.act(shown)
         assert actions.shape == (3, 2)
-        assert ((actions >= 0) & (actions < len(game.layout.actions))).all()
+        assert np.take_along_axis(shown.action_mask[:, :2], actions[..., None], 2).all()
+
+
+def count_up(
+    observation: Observation, agents: np.ndarray, memory: np.ndarray, chance: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Play how often it has played, plus 10 if the chance is high."""
+    assert observation.present.shape[0] == len(memory) == len(chance)
+    assert memory.shape[1] == chance.shape[1] == len(agents)
+    return memory[..., 0] + 10 * (chance > 0.5), memory + 1
+
+
+def test_a_remembering_player_forgets_after_a_trial_and_goes_on_from_a_snapshot() -> None:
+    rules = [{"players": 2, "length": 2}, {"players": 2, "length": 3}]
+    game = make_vec(RECALL, num_games=2, rules=rules, episodes_per_trial=2)
+    player, same, other = (RememberingPlayer(count_up, width=1, seed=seed) for seed in (7, 7, 8))
+    for one in (player, same, other):
+        one.reset(2, np.array([0, 1]))
+    step = game.reset()
+    counts, seen = [], []
+    for time in range(13):
+        if time == 8:
+            snapshot = player.snapshot()
+        actions = player.act(step.observation)
+        np.testing.assert_array_equal(actions, same.act(step.observation))
+        counts.append(actions[:, 0] % 10)
+        seen.append((actions, step))
+        step = game.step(np.zeros((2, 2), np.int64))
+        player.observe(step)
+        same.observe(step)
+    np.testing.assert_array_equal(counts, [(t % 4, t % 6) for t in range(13)])
+    assert len({int(actions.sum()) for actions, _ in seen}) > 5  # chance has its say, and differs between agents
+    assert any((actions[:, 0] // 10 != actions[:, 1] // 10).any() for actions, _ in seen)
+    other.restore(snapshot)
+    np.testing.assert_array_equal(other.act(step.observation), seen[8][0])
+    player.reset(2, np.array([0, 1]))
+    np.testing.assert_array_equal(player.act(step.observation), seen[0][0])

@@ -110,9 +110,10 @@ def _measure(game: str, sizes: list[int], seconds: float, repeats: int) -> _Meas
 def _case(game: str, split: str | None, num_games: int) -> Case:
     """Return an episode's length of steps of a batch, actions passed in."""
     batch = make_vec(game, num_games=num_games, split=split, seed=0)
-    batch.reset()
+    # Variants with fewer actions than others are drawn again and again: only what all of them have is played.
+    legal = batch.reset().observation.action_mask.all(axis=(0, 1))
     shape = (_DIFFERENT_ACTIONS, num_games, batch.num_agents)
-    drawn = np.random.default_rng(0).integers(len(batch.layout.actions), size=shape)
+    drawn = np.random.default_rng(0).integers(int(legal.sum()), size=shape)
     actions = [drawn[step % len(drawn)] for step in range(EPISODE)]
 
     def play() -> None:

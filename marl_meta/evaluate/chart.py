@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from PIL import Image, ImageDraw, ImageFont
 
-from marl_meta.games.drawing import BLUE, GREEN, ORANGE, PURPLE, SKY, Color
+from marl_meta.games.palette import BLUE, GREEN, ORANGE, PURPLE, SKY, Color
 
 WIDTH = 960
 _FACTOR = 3

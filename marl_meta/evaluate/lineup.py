@@ -10,8 +10,8 @@ from typing import Literal
 import numpy as np
 
 from marl_meta.games import Family
-from marl_meta.games.scripted import Script, scripted_policy, scripts_of
-from marl_meta.players import RandomPlayer, ScriptedPlayer
+from marl_meta.games.scripted import Script, scripts_of
+from marl_meta.players import RandomPlayer, scripted_player
 from marl_meta.rollout import Controller
 from marl_meta.team import Team
 from marl_meta.types import Layout, TeamLayout, UserError
@@ -66,8 +66,8 @@ def _scripted(family: Family, name: str, script: Script) -> Player:
     def can_play(side: TeamLayout) -> bool:
         return side.kind in script.plays
 
-    def make(layout: Layout, side: str, seed: int) -> Controller:  # noqa: ARG001 (it needs to know none of that)
-        return ScriptedPlayer(scripted_policy(family, name))
+    def make(layout: Layout, side: str, seed: int) -> Controller:  # noqa: ARG001 (it needs to know no more)
+        return scripted_player(family, name, seed)
 
     return Player(name, "scripted", can_play, make)
 

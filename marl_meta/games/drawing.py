@@ -1,8 +1,8 @@
-"""Pictures of particle games: one game of an Observation as an image, without a screen.
+"""Pictures of games: one game of an Observation as an image, without a screen.
 
-Colours are Okabe and Ito's, which people with any colour vision tell apart; kinds differ by shape as well. Agents are
-round, as their bodies are, with their kind's mark in the middle and a tick that shows where they are going. Objects are
-as large as what counts as touching them. Nothing that is drawn depends on a hidden rule.
+Kinds differ by shape as well as by colour. Agents are round, as their bodies are, with their kind's mark in the middle
+and a tick that shows where they are going. Objects are as large as what counts as touching them. Nothing that is drawn
+depends on a hidden rule. Games without places, whose agents know their last action and reward, are drawn as a table.
 """
 
 from __future__ import annotations
@@ -17,19 +17,31 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
+from marl_meta.games.palette import (
+    BLACK,
+    FLOOR,
+    GREEN,
+    HUNTER_COLOR,
+    ORANGE,
+    OUTSIDE,
+    PURPLE,
+    SKY,
+    STONE,
+    TEAM_COLORS,
+    VERMILLION,
+    WHITE,
+    YELLOW,
+    Color,
+    darker,
+)
+from marl_meta.games.table import draw_table, is_table
 from marl_meta.types import FloatArray, Layout, Observation
 
-Color = tuple[int, int, int]
+_GRID, _BORDER = (238, 235, 228), (126, 121, 112)
+
 Point = tuple[float, float]
 Shape = Literal["disc", "target", "rock", "grove", "diamond", "triangle", "square", "pentagon", "star"]
 
-BLACK, ORANGE, SKY, GREEN = (34, 34, 34), (230, 159, 0), (86, 180, 233), (0, 158, 115)
-YELLOW, BLUE, VERMILLION, PURPLE = (240, 228, 66), (0, 114, 178), (213, 94, 0), (204, 121, 167)
-GREY, STONE, WHITE = (112, 112, 112), (133, 128, 120), (255, 255, 255)
-_OUTSIDE, _FLOOR, _GRID, _BORDER = (233, 230, 223), (251, 250, 247), (238, 235, 228), (126, 121, 112)
-
-TEAM_COLORS: tuple[Color, ...] = (BLUE, ORANGE, PURPLE, GREEN, SKY, YELLOW)
-HUNTER_COLOR = VERMILLION
 _MARKS: tuple[Shape, ...] = ("disc", "triangle", "square", "diamond", "star")
 """The marks in the middle of agents, by kind."""
 
@@ -75,8 +87,11 @@ def draw(
 
     `arena` is half the width of the square in which the game starts, and `walls` says whether it is closed; both are
     rules of the particle games. The camera does not move: an entity beyond it is an arrowhead at the picture's edge.
-    `labels` are N short texts, drawn beside the agents. Raises ValueError for games whose entities have no place.
+    `labels` are N short texts, drawn beside the agents. Games that are drawn as a table heed the size and the labels
+    alone. Raises ValueError for other games whose entities have no place.
     """
+    if is_table(layout):
+        return draw_table(observation, layout, b, size, labels=labels)
     if not {"x", "y", "radius"} <= set(layout.entity_features):
         raise ValueError(f"only entities with x, y and radius can be drawn, these have {layout.entity_features}")
     canvas = _Canvas(size, arena)
@@ -137,7 +152,7 @@ class _Canvas:
         self._arena = arena
         self._scale = self._pixels / (2.6 * arena)  # with a margin, since most games do not close the arena
         self._line = max(self._pixels / 400, 1.6 * self._factor / 2)
-        self._image = Image.new("RGB", (self._pixels, self._pixels), _OUTSIDE)
+        self._image = Image.new("RGB", (self._pixels, self._pixels), OUTSIDE)
         self._draw = ImageDraw.Draw(self._image, "RGBA")
 
     def picture(self) -> npt.NDArray[np.uint8]:
@@ -147,7 +162,7 @@ class _Canvas:
     def ground(self, *, walls: bool) -> None:
         """Draw the arena: its floor, a faint grid, and its border, heavy where nobody can pass it."""
         low, high = self._at((-self._arena, self._arena)), self._at((self._arena, -self._arena))
-        self._draw.rectangle((*low, *high), fill=_FLOOR)
+        self._draw.rectangle((*low, *high), fill=FLOOR)
         for step in range(-1, 2):
             place = step * self._arena / 2
             self._draw.line((self._at((place, self._arena)), self._at((place, -self._arena))), _GRID, round(self._line))
@@ -176,11 +191,11 @@ class _Canvas:
             self._circle(center, 0.18 * r, look.color, None, 0)
         elif look.shape == "rock":
             self._shadow(center, r)
-            self._circle(center, r, look.color, _darker(look.color), 1.8)
+            self._circle(center, r, look.color, darker(look.color), 1.8)
             self._circle(_polar(center, 0.12 * r, 0.375), 0.72 * r, (*WHITE, 26), None, 0)
         else:
             self._circle(center, r, (*look.color, 40), None, 0)  # what counts as touching it
-            self._polygon(center, 0.98 * r, look.shape, look.color, _darker(look.color))
+            self._polygon(center, 0.98 * r, look.shape, look.color, darker(look.color))
 
     def agent(self, place: Point, radius: float, velocity: Sequence[float], color: Color, mark: Shape) -> None:
         """Draw an agent and where it is going: its tick ends where it would be after three steps (at most so far)."""
@@ -192,9 +207,9 @@ class _Canvas:
             tip = r + 0.3 * min(speed, 1.2) * self._scale
             width = min(max(0.22 * r, 1.5 * self._line), 4 * self._line)
             flanks = [_polar(_polar(center, 0.8 * r, turn), width, turn + side) for side in (0.25, -0.25)]
-            self._draw.polygon([flanks[0], _polar(center, tip, turn), flanks[1]], fill=_darker(color))
+            self._draw.polygon([flanks[0], _polar(center, tip, turn), flanks[1]], fill=darker(color))
         self._circle(center, r, color, WHITE, 1.4)
-        self._circle(center, r + 0.7 * self._line, None, _darker(color), 1.2)
+        self._circle(center, r + 0.7 * self._line, None, darker(color), 1.2)
         if mark == "disc":
             self._circle(center, 0.3 * r, (*WHITE, 235), None, 0)
         else:
@@ -205,7 +220,7 @@ class _Canvas:
         x, y = self._at(place)
         font = ImageFont.load_default(11 * self._line)
         below = (x, y + max(radius * self._scale, 5 * self._line) + 3 * self._line)
-        self._draw.text(below, text, BLACK, font, anchor="mt", stroke_width=2 * self._line, stroke_fill=_FLOOR)
+        self._draw.text(below, text, BLACK, font, anchor="mt", stroke_width=2 * self._line, stroke_fill=FLOOR)
 
     def beyond(self, place: Point, radius: float, color: Color) -> bool:
         """Return whether an entity is outside the picture; if so, an arrowhead at the edge points to it."""
@@ -216,7 +231,7 @@ class _Canvas:
         center = self._at((place[0] * shrink, place[1] * shrink))
         turn = math.atan2(place[1], place[0]) / math.tau
         corners = [_polar(center, share * self._line, turn + angle) for share, angle in ((9, 0), (8, 0.38), (8, -0.38))]
-        self._draw.polygon(corners, fill=color, outline=_darker(color), width=round(self._line))
+        self._draw.polygon(corners, fill=color, outline=darker(color), width=round(self._line))
         return True
 
     def _at(self, place: Point) -> Point:
@@ -250,7 +265,3 @@ def _polar(center: Point, r: float, turn: float) -> Point:
 
 def _between(start: Point, end: Point, share: float) -> Point:
     return (start[0] + share * (end[0] - start[0]), start[1] + share * (end[1] - start[1]))
-
-
-def _darker(color: Color) -> Color:
-    return (round(color[0] * 0.62), round(color[1] * 0.62), round(color[2] * 0.62))

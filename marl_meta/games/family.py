@@ -43,6 +43,8 @@ class Family:
     """Numbers the combinations that the splits share out, if they do."""
     engine: dict[str, Any] = field(hash=False)
     """Free-form data for the entry point."""
+    canonical: str | None = None
+    """What names one of several assignments of complete rules that are the same game, as `entry_point` names code."""
 
     def complete(self, partial: Mapping[str, Any]) -> Rules:
         """Return complete rules: `partial` checked and in canonical form, all others at their default.
@@ -62,8 +64,8 @@ class Family:
         return {name: rule.check(partial.get(name, rule.default)) for name, rule in self.rules.items()}
 
     def variant(self, partial: Mapping[str, Any] | None = None) -> Variant:
-        """Return the variant with these rules, all others at their default."""
-        rules = self.complete(partial or {})
+        """Return the variant with these rules, all others at their default; the same one for the same game."""
+        rules = self._one_of_equals(self.complete(partial or {}))
         return Variant(self.name, rules, variant_id(self.name, rules))
 
     def split(self, name: str) -> list[Variant]:
@@ -77,7 +79,7 @@ class Family:
                 f"its splits are {listed(self.splits)}."
             )
         split = self.splits[name]
-        variants = [self.variant(rules) for rules in split.assignments(self.hashing)]
+        variants = [self.variant(rules) for rules in split.assignments(self.hashing, self._stands_for_itself)]
         found = digest([variant.variant_id for variant in variants])
         if split.digest not in (None, found):
             raise UserError(
@@ -99,7 +101,11 @@ class Family:
             order = sorted(range(len(pool)), key=rng.random(len(pool)).tolist().__getitem__)
             return [pool[i] for i in order[:count]]
         names = sorted(self.rules)
-        found = draw_distinct(lambda: {name: self.rules[name].sample(rng) for name in names}, count)
+
+        def draw() -> Rules:
+            return self.variant({name: self.rules[name].sample(rng) for name in names}).rules
+
+        found = draw_distinct(draw, count)
         if len(found) < count:
             raise UserError(
                 f"Family {self.name!r} cannot give {count} distinct variants; its rules allow {len(found)}."
@@ -119,13 +125,30 @@ class Family:
 
     def load_entry_point(self) -> Any:
         """Return the function that makes a batch of games; raises UserError when it cannot be imported."""
+        return self.load_function("entry_point", self.entry_point)
+
+    def load_function(self, key: str, place: str) -> Any:
+        """Return the function that the family.yaml names under `key`; raises UserError when it cannot be imported."""
         try:
-            function = load_symbol(self.entry_point, self.path.parent)
+            function = load_symbol(place, self.path.parent)
         except UserError as error:
-            raise UserError(f"{self.path}: entry_point: {error}") from error
+            raise UserError(f"{self.path}: {key}: {error}") from error
         if not callable(function):
-            raise UserError(f"{self.path}: entry_point must name a function, not {shorten(function)}.")
+            raise UserError(f"{self.path}: {key} must name a function, not {shorten(function)}.")
         return function
+
+    def _one_of_equals(self, rules: Rules) -> Rules:
+        """Return the complete rules that stand for all that are the same game as these."""
+        if self.canonical is None:
+            return rules
+        return self.complete(self.load_function("canonical", self.canonical)(rules))
+
+    def _stands_for_itself(self, partial: Rules) -> bool:
+        """Return whether no other rules stand for the game with these."""
+        if self.canonical is None:
+            return True
+        rules = self.complete(partial)
+        return self._one_of_equals(rules) == rules
 
 
 def list_families() -> list[str]:
@@ -185,11 +208,12 @@ def read_family(file: Path) -> Family:
         splits=splits,
         hashing=hashing,
         engine=engine,
+        canonical=entry.child("canonical").text() if "canonical" in given else None,
     )
 
 
 _REQUIRED_KEYS = ("family", "title", "entry_point", "agents", "rules")
-_KEYS = (*_REQUIRED_KEYS, "description", "objects", "include", "engine", "splits")
+_KEYS = (*_REQUIRED_KEYS, "description", "objects", "include", "canonical", "engine", "splits")
 
 
 def parse_rules(text: str, family: Family) -> Variant:

@@ -98,30 +98,33 @@ class Split:
     digest: str | None
     """Of the sorted variant ids, so that a split cannot change unnoticed; None where none is declared."""
 
-    def assignments(self, hashing: CombinationHash | None) -> list[Rules]:
+    def assignments(
+        self, hashing: CombinationHash | None, wanted: Callable[[Rules], bool] = lambda _: True
+    ) -> list[Rules]:
         """Return the split's variants as values of the rules in `domains`, always the same in the same order.
 
+        They are those that are `wanted`: of several assignments that are the same game, the one that stands for it.
         Raises UserError when the split holds no variant, or fewer than it asks for.
         """
         if self.count is None:
-            found = [rules for rules in self._product() if self._shares(rules, hashing)]
+            found = [rules for rules in self._product() if self._shares(rules, hashing) and wanted(rules)]
             if not found:
                 raise UserError(f"{self.place} holds no variant: no combination hashes into {share_text(self.share)}.")
             return found
-        return self._drawn(self.count, hashing)
+        return self._drawn(self.count, hashing, wanted)
 
     def _product(self) -> Iterator[Rules]:
         names = sorted(self.domains)
         for values in itertools.product(*(self.domains[name].values for name in names)):
             yield dict(zip(names, values, strict=True))
 
-    def _drawn(self, count: int, hashing: CombinationHash | None) -> list[Rules]:
+    def _drawn(self, count: int, hashing: CombinationHash | None, wanted: Callable[[Rules], bool]) -> list[Rules]:
         rng = np.random.default_rng(np.random.SeedSequence([self.seed]))
         names = sorted(self.domains)
 
         def draw() -> Rules | None:
             rules = {name: self.domains[name].draw(rng) for name in names}
-            return rules if self._shares(rules, hashing) else None
+            return rules if self._shares(rules, hashing) and wanted(rules) else None
 
         found = draw_distinct(draw, count)
         if len(found) < count:

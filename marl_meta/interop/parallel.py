@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +15,16 @@ from pettingzoo import ParallelEnv
 from marl_meta.games import Family, load_family, make_vec
 from marl_meta.games.drawing import draw
 from marl_meta.games.family import check_integer
+from marl_meta.games.flat import plain_observation
 from marl_meta.games.particles.flat import flat_observation
 from marl_meta.interop.window import Window
-from marl_meta.types import FloatArray, Observation, UserError, Variant
+from marl_meta.types import FloatArray, Layout, Observation, UserError, Variant
 from marl_meta.wording import listed
 
 RENDER_MODES = ("human", "rgb_array")
 FRAMES_PER_SECOND = 10
-_FLAT = {"x", "y", "vx", "vy"}
-"""The features that flat observations are made of."""
+_PLACED = {"x", "y", "vx", "vy"}
+"""The features of games whose flat observations are mpe2's."""
 
 Picture = npt.NDArray[np.uint8]
 Outcome = tuple[dict[str, FloatArray], dict[str, float], dict[str, bool], dict[str, bool], dict[str, dict[str, Any]]]
@@ -76,21 +77,23 @@ class ParallelGame(ParallelEnv, EzPickle):  # type: ignore[misc]  # PettingZoo s
         self.variant_id = variant.variant_id
         self.game = make_vec(family, num_games=1, rules=variant.rules, seed=_started(seed))
         layout = self.game.layout
-        if not _FLAT.issubset(layout.entity_features) or not _FLAT.issubset(layout.private_features):
+        if not layout.entity_features:
             raise UserError(
-                f"Family {family.name!r} has no flat observations, because its entities and agents lack some of "
-                f"{listed(sorted(_FLAT))}; use the game that its family.yaml names itself."
+                f"Family {family.name!r} has no flat observations, because its entities have no features that others "
+                "see; use the game that its family.yaml names itself."
             )
         self.possible_agents: list[str] = list(self.game.agent_names)
         self.agents: list[str] = []
         self._seed: int | None = _started(seed)
         self._window: Window | None = None
         self._observation: Observation = self.game.reset().observation
-        self._nearest = _listed_by_distance(self._observation, self.rules)
+        self._flatten = _flattener(layout, self._observation, self.rules)
         sizes = [vector.size for vector in self._vectors().values()]
         self.state_space = _unbounded(sum(sizes))
         self._observation_spaces = dict(zip(self.possible_agents, map(_unbounded, sizes), strict=True))
-        self._action_spaces = {agent: spaces.Discrete(len(layout.actions)) for agent in self.possible_agents}
+        # What these rules never allow comes last, and is no part of the space.
+        counts = self._observation.action_mask[0].sum(-1).tolist()
+        self._action_spaces = dict(zip(self.possible_agents, map(spaces.Discrete, counts), strict=True))
 
     def observation_space(self, agent: str) -> spaces.Box[Any]:
         """Return the space of an agent's flat observations."""
@@ -170,13 +173,20 @@ class ParallelGame(ParallelEnv, EzPickle):  # type: ignore[misc]  # PettingZoo s
 
     def _vectors(self) -> dict[str, FloatArray]:
         """Return every agent's flat observation."""
-        return {
-            agent: flat_observation(self._observation, 0, i, **self._nearest)
-            for i, agent in enumerate(self.possible_agents)
-        }
+        return {agent: self._flatten(self._observation, 0, i) for i, agent in enumerate(self.possible_agents)}
 
     def _infos(self, agents: list[str]) -> dict[str, dict[str, Any]]:
         return {agent: {"variant_id": self.variant_id} for agent in agents}
+
+
+def _flattener(
+    layout: Layout, observation: Observation, rules: Mapping[str, Any]
+) -> Callable[[Observation, int, int], FloatArray]:
+    """Return what makes the flat observation of an agent of game b, as mpe2 does where things have places."""
+    if _PLACED.issubset(layout.entity_features) and _PLACED.issubset(layout.private_features):
+        nearest = _listed_by_distance(observation, rules)
+        return lambda shown, b, agent: flat_observation(shown, b, agent, **nearest)
+    return plain_observation
 
 
 def _listed_by_distance(observation: Observation, rules: Mapping[str, Any]) -> dict[str, int]:

@@ -13,10 +13,10 @@ import torch
 from marl_meta.config import Config, TeamConfig
 from marl_meta.games import load_family, make_vec
 from marl_meta.games.family import Family
-from marl_meta.games.scripted import ScriptedPolicy, scripted_policy, scripts_of
+from marl_meta.games.scripted import scripts_of
 from marl_meta.interop.vector import PettingZooVector
 from marl_meta.nets.inputs import BeliefDesign, PolicyDesign
-from marl_meta.players import RandomPlayer, ScriptedPlayer
+from marl_meta.players import RandomPlayer, scripted_player
 from marl_meta.rollout import Collector, Controller, Seat
 from marl_meta.team import load_team
 from marl_meta.train.learner import Learner
@@ -223,25 +223,25 @@ def fixed_player(config: Config, layout: Layout, name: str, team: TeamConfig, sh
         case "frozen":
             return load_team(Path(str(team.team))).controller(layout, plays=name, seed=seed)
         case "scripted":
-            return ScriptedPlayer(_script(config, layout.teams[side], str(team.scripted)))
+            return _scripted(config, layout.teams[side], str(team.scripted), seed)
         case _:
             return RandomPlayer(seed)
 
 
-def _script(config: Config, team: TeamLayout, name: str) -> ScriptedPolicy:
+def _scripted(config: Config, team: TeamLayout, name: str, seed: int) -> Controller:
     if config.game.family == "pettingzoo":
         raise UserError(
             f"Config key teams.{team.name}.controller is scripted, but a third-party game has no hand-written players; "
             "allowed are learn, frozen and random."
         )
-    policy = scripted_policy(config.game.family, name)
+    player = scripted_player(config.game.family, name, seed)
     plays = scripts_of(load_family(config.game.family))[name].plays
     if team.kind not in plays:
         raise UserError(
             f"Config key teams.{team.name}.scripted is {name!r}, which plays {listed(plays)}; "
             f"the team's role is {team.kind}."
         )
-    return policy
+    return player
 
 
 def mixed_seed(seed: int, *parts: int) -> int:

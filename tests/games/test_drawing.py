@@ -127,6 +127,41 @@ def test_every_family_can_be_drawn(family):
     assert len(pixels_of(image, agents)) > 20 and len(pixels_of(image, LOOKS["obstacle"].color)) > 20
 
 
+def played(rules, *joint_actions, **settings):
+    """Return a picture of a payoff game after some rounds."""
+    game = make_vec("payoff", num_games=1, rules=rules)
+    observation = game.reset().observation
+    for joint in joint_actions:
+        observation = game.step(np.array([joint])).observation
+    return draw(observation, game.layout, 0, 300, **settings)
+
+
+def test_a_game_without_places_is_drawn_as_a_row_of_agents():
+    start = played({"players": 2})
+    assert start.shape == (300, 300, 3) and start.dtype == np.uint8
+    columns = np.unique(np.round(pixels_of(start, TEAM_COLORS[0])[:, 1], 1))
+    assert columns[0] < 0.4 and columns[-1] > 0.6 and not ((columns > 0.4) & (columns < 0.6)).any()
+    three = played({"players": 3})
+    assert len(pixels_of(three, TEAM_COLORS[0])) == pytest.approx(1.5 * len(pixels_of(start, TEAM_COLORS[0])), rel=0.05)
+    assert (played({}, labels=["one", "two"]) != start).any()
+
+
+def test_a_row_of_agents_shows_last_actions_and_rewards():
+    start, nothing, paid = played({}), played({}, [1, 2]), played({}, [0, 0])
+    for image, below in ((nothing, (0.52, 0.67)), (paid, (0.37, 0.37))):
+        for side, row in zip((np.s_[:, :150], np.s_[:, 150:]), below, strict=True):
+            filled = np.abs(image[side].astype(int) - start[side]).sum(axis=-1) > 60
+            rows = filled[: int(0.76 * 300)].nonzero()[0] / 300  # above the rewards
+            assert abs(rows.mean() - row) < 0.02
+    green = [len(pixels_of(image, LOOKS["forest"].color)) for image in (start, nothing, paid)]
+    assert green[0] == green[1] == 0 < green[2]
+
+
+def test_a_table_shows_nothing_that_is_hidden():
+    np.testing.assert_array_equal(played({"treasure_0": 2}, [1, 2]), played({"treasure_1": 1}, [1, 2]))
+    np.testing.assert_array_equal(played({"actions": 2}), played({"actions": 2, "structure": "chicken"}))
+
+
 def test_hidden_rules_are_not_seen_in_a_picture():
     pictures = []
     for payoff in ([1, 0, -1], [-1, 1, 0]):

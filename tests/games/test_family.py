@@ -243,6 +243,36 @@ def test_included_rules_come_first_and_are_overlaid(write_family: Any) -> None:
         load_family(file)
 
 
+CANONICAL = """
+def canonical(rules):
+    return {**rules, "walkers": 1 if rules["walls"] else rules["walkers"]}
+"""
+
+
+def test_rules_that_are_the_same_game_are_one_variant(write_family: Any) -> None:
+    """In this family the number of walkers does nothing where there are walls."""
+    ood = "ood: {rules: {walkers: [1, 5, 6], walls: [true, false], payoff: [[0, 1, -1]], control: [plain]}, variants"
+    file = write_family("ood: {rules: {walkers: [5, 6], payoff: [[0, 1, -1]], control: [plain]}, variants", ood)
+    file.write_text(file.read_text().replace("objects:", "canonical: 'game.py:canonical'\nobjects:"))
+    (file.parent / "game.py").write_text(CANONICAL)
+    family = load_family(file)
+    one, other = ({"walls": True, "walkers": walkers} for walkers in (4, 5))
+    assert family.variant(one) == family.variant(other)
+    assert family.variant(one).rules["walkers"] == 1
+    assert family.variant({"walkers": 4}) != family.variant({"walkers": 5})
+    found = [(variant.rules["walls"], variant.rules["walkers"]) for variant in family.split("ood")]
+    assert sorted(found) == [(False, 1), (False, 5), (False, 6), (True, 1)]
+    drawn = family.sample(seed=0, count=100)
+    assert len({variant.variant_id for variant in drawn}) == 100
+    assert {variant.rules["walkers"] for variant in drawn if variant.rules["walls"]} == {1}
+
+
+def test_a_family_whose_canonical_rules_are_no_code(write_family: Any) -> None:
+    file = write_family("objects:", "canonical: 'game.py:canonical'\nobjects:")
+    with pytest.raises(UserError, match=r"family\.yaml: canonical: .*game\.py has no 'canonical'"):
+        load_family(file).variant()
+
+
 def test_families_are_found_by_name_folder_and_file(write_family: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     file = write_family()
     monkeypatch.setenv("MARL_META_ENVS", str(file.parent.parent))

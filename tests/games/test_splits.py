@@ -189,7 +189,7 @@ def test_a_frozen_split_cannot_change_unnoticed(write_family: Any, toy: Family) 
         load_family(file).split("held_out")
 
 
-OURS = ("harvest", "spread", "tag")
+OURS = ("harvest", "payoff", "spread", "tag")
 
 
 def test_our_families_are_there() -> None:

@@ -12,7 +12,7 @@ from marl_meta.games import load_family
 from marl_meta.interop.aec import make_aec
 from marl_meta.interop.parallel import ParallelGame
 
-FAMILIES = ("spread", "tag", "harvest")
+FAMILIES = ("spread", "tag", "harvest", "payoff")
 CASES = [(name, {}) for name in FAMILIES]
 CASES += [(name, variant.rules) for name in FAMILIES for variant in load_family(name).sample(seed=8, count=3)]
 IDS = [f"{name}-{'random' if rules else 'default'}" for name, rules in CASES]

@@ -16,7 +16,7 @@ from marl_meta.interop.aec import make_aec
 from marl_meta.interop.parallel import make
 from marl_meta.types import UserError
 
-FAMILIES = ("spread", "tag", "harvest")
+FAMILIES = ("spread", "tag", "harvest", "payoff")
 VARIANTS = [(name, variant.rules) for name in FAMILIES for variant in load_family(name).sample(seed=7, count=3)]
 CASES = [(name, {}) for name in FAMILIES] + VARIANTS
 IDS = [f"{name}-{'random' if rules else 'default'}" for name, rules in CASES]
@@ -112,6 +112,22 @@ def test_what_could_not_be_told_apart_by_distance_keeps_its_place():
     )
 
 
+def test_a_game_without_places_shows_what_is_ones_own_and_who_is_there():
+    env = make("payoff", {"players": 3, "actions": 2, "treasure_1": 1}, seed=0)
+    observations, _ = env.reset()
+    assert {space.n for space in map(env.action_space, env.agents)} == {2}
+    seats = np.eye(3, 4)
+    for i, agent in enumerate(env.agents):
+        expected = np.concatenate([np.zeros(5), seats[i], *np.delete(seats, i, axis=0)])
+        np.testing.assert_array_equal(observations[agent], expected)
+        assert env.observation_space(agent).contains(observations[agent])
+    observations, rewards, *_ = env.step({"player_0": 0, "player_1": 1, "player_2": 0})
+    assert set(rewards.values()) == {1.0}
+    np.testing.assert_array_equal(observations["player_1"][:5], [0, 1, 0, 0, 1])
+    with pytest.raises(UserError, match="action of player_0 .* is 2; allowed is 0 to 1"):
+        env.step({"player_0": 2, "player_1": 1, "player_2": 0})
+
+
 def test_seeds_and_unseeded_resets():
     def first(env, **seed):
         return env.reset(**seed)[0]["agent_0"]
@@ -148,8 +164,9 @@ def test_observations_are_the_callers_to_keep():
         np.testing.assert_array_equal(value, kept[agent])
 
 
-def test_pictures_are_rendered_without_a_screen():
-    env = make("tag", seed=0, render_mode="rgb_array")
+@pytest.mark.parametrize("family", ["tag", "payoff"])
+def test_pictures_are_rendered_without_a_screen(family):
+    env = make(family, seed=0, render_mode="rgb_array")
     env.reset()
     before = env.render()
     assert before.dtype == np.uint8 and before.shape == (400, 400, 3)
@@ -161,7 +178,7 @@ def test_pictures_are_rendered_without_a_screen():
     last = env.render()  # the last picture of the game that ended, not the first of the next
     env.reset()
     assert (env.render() != last).any()
-    assert make("tag").render() is None
+    assert make(family).render() is None
 
 
 def test_a_window_opens_and_closes(monkeypatch):

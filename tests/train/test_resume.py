@@ -161,6 +161,12 @@ FAMILIES: dict[str, dict[str, Any]] = {
         "teams__prey__controller": "scripted",
         "teams__prey__scripted": "flee",
     },
+    "a repeated game without places": {
+        "game": "payoff",
+        "game__split": "train",
+        "game__episodes_per_trial": 2,
+        "policy__trial_inputs": "true",
+    },
     "a third-party game": {
         "game": "pettingzoo",
         "game__entry_point": "mpe2.simple_adversary_v3:parallel_env",

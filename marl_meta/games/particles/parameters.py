@@ -59,7 +59,9 @@ TRAIT = np.dtype(
     align=True,
 )
 BODY = np.dtype([("x", "f8"), ("y", "f8"), ("vx", "f8"), ("vy", "f8")])
-GAME = np.dtype([*STATE_FIELDS, ("placed", "i8")])  # the step in which objects were last placed anew
+# placed: the step in which objects were last placed anew. It comes first, since numba would take records that begin
+# with the fields of another simulator's for those.
+GAME = np.dtype([("placed", "i8"), *STATE_FIELDS])
 
 
 def rule_dtype(*family_fields: tuple[Any, ...]) -> np.dtype[np.void]:

@@ -7,7 +7,7 @@ import pytest
 
 from marl_meta.games import load_family, make_vec
 
-from .test_vector import assert_same, columns
+from ..stepping import assert_same, columns  # noqa: TID252 (what the folders beside this one share)
 
 HIDDEN = [
     (name, rule.name, value)
