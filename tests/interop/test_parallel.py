@@ -124,7 +124,7 @@ def test_a_game_without_places_shows_what_is_ones_own_and_who_is_there():
     observations, rewards, *_ = env.step({"player_0": 0, "player_1": 1, "player_2": 0})
     assert set(rewards.values()) == {1.0}
     np.testing.assert_array_equal(observations["player_1"][:5], [0, 1, 0, 0, 1])
-    with pytest.raises(UserError, match="action of player_0 .* is 2; allowed is 0 to 1"):
+    with pytest.raises(UserError, match=r"action of player_0 .* is 2; allowed is 0 to 1"):
         env.step({"player_0": 2, "player_1": 1, "player_2": 0})
 
 
