@@ -110,10 +110,9 @@ def _measure(game: str, sizes: list[int], seconds: float, repeats: int) -> _Meas
 def _case(game: str, split: str | None, num_games: int) -> Case:
     """Return an episode's length of steps of a batch, actions passed in."""
     batch = make_vec(game, num_games=num_games, split=split, seed=0)
-    # Variants with fewer actions than others are drawn again and again: only what all of them have is played.
-    legal = batch.reset().observation.action_mask.all(axis=(0, 1))
+    batch.reset()
     shape = (_DIFFERENT_ACTIONS, num_games, batch.num_agents)
-    drawn = np.random.default_rng(0).integers(int(legal.sum()), size=shape)
+    drawn = np.random.default_rng(0).integers(_actions_of_all(game, split), size=shape)
     actions = [drawn[step % len(drawn)] for step in range(EPISODE)]
 
     def play() -> None:
@@ -121,6 +120,14 @@ def _case(game: str, split: str | None, num_games: int) -> Case:
             batch.step(row)
 
     return Case(play, work=EPISODE * num_games)
+
+
+def _actions_of_all(game: str, split: str | None) -> int:
+    """Return how many actions every variant has: a game may draw any of them at the start of a trial."""
+    family = load_family(game)
+    rules = [variant.rules for variant in (family.split(split) if split is not None else [family.variant()])]
+    mask = make_vec(family, num_games=len(rules), rules=rules).reset().observation.action_mask
+    return int(mask.all(axis=(0, 1)).sum())
 
 
 def _marks(found: _Measured) -> Iterator[Mark]:

@@ -48,6 +48,12 @@ def test_engine(bench: Callable[..., tuple[int, str, str]]) -> None:
     assert {row["rules"] for row in tables["linear"]} == {"default", "per game"}
 
 
+def test_engine_plays_what_every_variant_allows(bench: Callable[..., tuple[int, str, str]]) -> None:
+    """Some of payoff's variants have two actions, others four."""
+    result = bench("engine", "--games", "payoff", "--batches", "1,9", "--seconds", "0.3", "--repeats", "2", "--json")
+    assert {row["B"] for row in read(result, "engine")["tables"]["speed"]} == {1, 9}
+
+
 def test_policy(bench: Callable[..., tuple[int, str, str]]) -> None:
     result = bench("policy", "--graphs", "4", "--num-games", "16", "--seconds", "0.01", "--repeats", "1", "--json")
     record = read(result, "policy")

@@ -14,7 +14,7 @@ from marl_meta.evaluate.film import film
 from marl_meta.evaluate.lineup import random_player, team_player
 from marl_meta.evaluate.report import write_report
 from marl_meta.games import load_family
-from marl_meta.games.drawing import BLUE
+from marl_meta.games.palette import BLUE
 from marl_meta.team import load_team
 
 

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from marl_meta.games import make_vec
-from marl_meta.games.drawing import HUNTER_COLOR, LOOKS, TEAM_COLORS, draw
+from marl_meta.games.drawing import LOOKS, draw
+from marl_meta.games.palette import HUNTER_COLOR, TEAM_COLORS
 from marl_meta.types import Layout, Observation, TeamLayout
 
 KINDS = ("hunter", "prey", "obstacle", "landmark", "unheard_of")
