@@ -17,7 +17,7 @@ from marl_meta.nets.events import Events
 from marl_meta.nets.inputs import InputStorage, PolicyInputs, ReadInputs
 from marl_meta.nets.policy import RelationalPolicy
 from marl_meta.rl.normalise import ValueNormaliser
-from marl_meta.rl.ppo import Targets
+from marl_meta.rl.objective import Targets
 from marl_meta.rl.returns import generalised_advantages
 from marl_meta.types import BoolArray, FloatArray, IntArray, Observation, Snapshot, Step, VectorGame
 
@@ -85,13 +85,13 @@ class Experience:
         self.target = self.advantage + value
 
     def evaluate(self, policy: torch.nn.Module, games: IntArray) -> tuple[Tensor, Tensor]:
-        """Return log-probabilities [T,M,A] and values [T,M] of the games' rows under `policy`."""
+        """Return logits [T,M,A] and values [T,M] of the games' rows under `policy`."""
         read = self.inputs.read(slice(None), games, self.device)
         rows = self._rows(games)
         output = policy(
             read.graph, self.policy_state[rows], self.starts[:, rows], read.action_mask, read.full, self.path
         )
-        return torch.log_softmax(output.logits, -1), output.value
+        return output.logits, output.value
 
     def targets(self, games: IntArray) -> Targets:
         """Return the targets of the games' rows."""

@@ -23,6 +23,7 @@ LEVELS = {
     "_callable": 0,
     "tracking": 0,
     "allocator": 0,
+    "kernels": 0,
     "games": 1,
     "rl": 1,
     "nets": 2,

@@ -187,9 +187,9 @@ def test_the_update_starts_from_what_was_played(vision: float, critic: str, laye
     playing.collect(3)
     for name, experience in playing.collect(7)[0].items():
         games = np.array([2, 0])
-        log_probs, value = experience.evaluate(chairs[name].policy, games)
+        logits, value = experience.evaluate(chairs[name].policy, games)
         rows = torch.tensor([4, 5, 0, 1])
-        played = log_probs.gather(-1, experience.action[:, rows][..., None])[..., 0]
+        played = torch.log_softmax(logits, -1).gather(-1, experience.action[:, rows][..., None])[..., 0]
         torch.testing.assert_close(played, experience.log_prob[:, rows], atol=2e-5, rtol=1e-4)
         torch.testing.assert_close(value, experience.value[:, rows], atol=2e-5, rtol=1e-4)
         targets = experience_targets(experience, games)

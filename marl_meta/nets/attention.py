@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from marl_meta.nets.kernels import kernel
+from marl_meta.kernels import kernel
 from marl_meta.types import BoolArray, FloatArray
 
 

@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from marl_meta.nets.kernels import kernel
+from marl_meta.kernels import kernel
 from marl_meta.types import BoolArray, FloatArray, IntArray, Layout, Observation, SmallIntArray
 
 GEOMETRY = ("x", "y", "vx", "vy")

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from marl_meta.nets.kernels import kernel
+from marl_meta.kernels import kernel
 from marl_meta.types import FloatArray
 
 

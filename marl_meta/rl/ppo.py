@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from marl_meta.rl.losses import approximate_kl, clipped_surrogate, clipped_value_loss, entropy
+from marl_meta.rl.objective import Coefficients, Targets, slopes
 from marl_meta.rl.sharding import Workers
 from marl_meta.types import IntArray
 
@@ -30,20 +30,6 @@ class PpoSettings:
     """An iteration's remaining epochs are skipped once the mean KL to the policy that played exceeds this."""
 
 
-@dataclass(frozen=True, slots=True)
-class Targets:
-    """What an update aims at, all [T,M]; advantages are scaled by the caller."""
-
-    action: Tensor
-    old_log_prob: Tensor
-    old_value: Tensor
-    advantage: Tensor
-    target: Tensor
-    """In the critic's units."""
-    weight: Tensor
-    """1 where the agent acted, else 0."""
-
-
 class Share(Protocol):
     """One worker's share of an iteration's experience: whole sequences of some games."""
 
@@ -52,7 +38,7 @@ class Share(Protocol):
         """Number of games of this share."""
 
     def evaluate(self, policy: nn.Module, games: IntArray) -> tuple[Tensor, Tensor]:
-        """Return log-probabilities of all actions [T,M,A] and values [T,M] under `policy`, for the games' rows."""
+        """Return logits of all actions [T,M,A] and values [T,M] under `policy`, for the games' rows."""
 
     def targets(self, games: IntArray) -> Targets:
         """Return the targets of the games' rows."""
@@ -60,9 +46,10 @@ class Share(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    gradients: list[Tensor]
+    gradient: Tensor
+    """[P] of all parameters in a row."""
     sums: Tensor
-    """policy loss, value loss, entropy, KL, share clipped: each summed over entries."""
+    """As in `marl_meta.rl.objective.Slopes`."""
 
 
 def update(
@@ -77,6 +64,7 @@ def update(
 
     Every epoch visits every game once, in minibatches of whole sequences drawn from all shares.
     """
+    by = Coefficients(settings.clip, settings.value_clip, settings.value_weight, settings.entropy)
     parameters = [parameter for parameter in policy.parameters() if parameter.requires_grad]
     statistics: list[Tensor] = []
     norms: list[float] = []
@@ -92,7 +80,7 @@ def update(
             if total == 0:
                 continue
             parts = workers.map(
-                lambda item: _share_gradients(policy, parameters, *item, settings=settings),
+                lambda item: _share_gradients(policy, parameters, *item, by),
                 list(zip(shares, games, targets, strict=True)),
             )
             norms.append(_apply(optimiser, parameters, parts, total, settings.max_grad_norm))
@@ -106,37 +94,29 @@ def update(
 
 
 def _share_gradients(
-    policy: nn.Module,
-    parameters: Sequence[Tensor],
-    share: Share,
-    games: IntArray,
-    targets: Targets,
-    settings: PpoSettings,
+    policy: nn.Module, parameters: Sequence[Tensor], share: Share, games: IntArray, targets: Targets, by: Coefficients
 ) -> _Part:
-    log_probs, value = share.evaluate(policy, games)
-    weight = targets.weight
-    log_prob = log_probs.gather(-1, targets.action.unsqueeze(-1)).squeeze(-1)
-    surrogate = clipped_surrogate(log_prob, targets.old_log_prob, targets.advantage, settings.clip)
-    value_loss = clipped_value_loss(value, targets.old_value, targets.target, settings.value_clip)
-    bonus = entropy(log_probs)
-    loss = surrogate + settings.value_weight * value_loss - settings.entropy * bonus
-    gradients = torch.autograd.grad((loss * weight).sum(), parameters, materialize_grads=True)
-    with torch.no_grad():
-        kl = approximate_kl(log_prob, targets.old_log_prob)
-        clipped = ((log_prob - targets.old_log_prob).exp() - 1.0).abs() > settings.clip
-        sums = torch.stack([(entry * weight).sum() for entry in (surrogate, value_loss, bonus, kl, clipped)])
-    return _Part(list(gradients), sums)
+    logits, value = share.evaluate(policy, games)
+    found = slopes(logits, value, targets, by)
+    starts = (found.logits, found.value)
+    gradients = torch.autograd.grad((logits, value), parameters, starts, materialize_grads=True)
+    return _Part(torch.cat([gradient.flatten() for gradient in gradients]), found.sums)
 
 
 def _apply(
     optimiser: torch.optim.Optimizer, parameters: Sequence[Tensor], parts: list[_Part], total: float, max_norm: float
 ) -> float:
     """Step along the mean of the parts' gradients, clipped to `max_norm`; returns the norm before clipping."""
-    for index, parameter in enumerate(parameters):
-        parameter.grad = sum((part.gradients[index] for part in parts[1:]), parts[0].gradients[index]) / total
-    norm = nn.utils.clip_grad_norm_(parameters, max_norm)
+    gradient = parts[0].gradient
+    for part in parts[1:]:
+        gradient = gradient + part.gradient
+    norm = float(torch.linalg.vector_norm(gradient)) / total
+    gradient = gradient * (min(1.0, max_norm / (norm + 1e-6)) / total)
+    pieces = gradient.split([parameter.numel() for parameter in parameters])
+    for parameter, piece in zip(parameters, pieces, strict=True):
+        parameter.grad = piece.view_as(parameter)
     optimiser.step()
-    return float(norm)
+    return norm
 
 
 def _summary(statistics: list[Tensor], norms: list[float], epochs: int) -> dict[str, float]:

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from marl_meta.rl.losses import clipped_surrogate, clipped_value_loss, entropy
-from marl_meta.rl.ppo import PpoSettings, Targets, update
+from marl_meta.rl.objective import Targets
+from marl_meta.rl.ppo import PpoSettings, update
 from marl_meta.rl.sharding import Workers
 from marl_meta.types import IntArray
 
@@ -46,8 +47,8 @@ class Games:
 
     def evaluate(self, policy: nn.Module, games: IntArray) -> tuple[Tensor, Tensor]:
         self.visited += games.tolist()
-        log_probs, value = policy(self.inputs[:, games])
-        return log_probs, value
+        logits, value = policy(self.inputs[:, games])
+        return logits, value
 
     def targets(self, games: IntArray) -> Targets:
         whole = self.all_targets

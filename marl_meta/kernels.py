@@ -1,4 +1,4 @@
-"""How the CPU kernels of the networks are compiled.
+"""How the CPU kernels of the networks and losses are compiled.
 
 A kernel is a serial loop that releases the interpreter lock. Work is spread over cores one level up, by giving each
 thread its own share of the games (`marl_meta.rl.sharding`): matrix products and kernels then run side by side without a
