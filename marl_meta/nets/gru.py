@@ -13,54 +13,47 @@ code: for second derivatives, for GPUs, and to test against.
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
-import numba
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from marl_meta.kernels import kernel
+from marl_meta.kernels import kernel, tanh
+from marl_meta.nets.arrays import arrays
 from marl_meta.types import FloatArray
 
 
-def gru_reference(gates: Tensor, hidden: Tensor, starts: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+class GruWeights(NamedTuple):
+    """The parameters, in torch.nn.GRUCell's names and shapes."""
+
+    weight_ih: Tensor
+    """[3H,I]."""
+    weight_hh: Tensor
+    """[3H,H]."""
+    bias_ih: Tensor
+    """[3H]."""
+    bias_hh: Tensor
+    """[3H]."""
+
+
+def gru_reference(inputs: Tensor, hidden: Tensor, starts: Tensor, weights: GruWeights) -> Tensor:
     """Return the states [T,M,H] after each step.
 
-    `gates` [T,M,3H] are the input's part of (r, z, n), `hidden` [M,H] the state before the first step, `starts`
-    bool [T,M] where an episode starts, before which the state is cleared; `weight` [3H,H] and `bias` [3H].
+    `inputs` are [T,M,I], `hidden` [M,H] is the state before the first step, `starts` bool [T,M] says where an episode
+    starts, before which the state is cleared.
     """
+    linear = torch.nn.functional.linear
     states = []
-    for step in range(gates.shape[0]):
+    for step, gates in enumerate(linear(inputs, weights.weight_ih, weights.bias_ih)):
         hidden = hidden * (~starts[step])[:, None]
-        r_in, z_in, n_in = gates[step].chunk(3, dim=-1)
-        r_hidden, z_hidden, n_hidden = nn.functional.linear(hidden, weight, bias).chunk(3, dim=-1)
+        r_in, z_in, n_in = gates.chunk(3, dim=-1)
+        r_hidden, z_hidden, n_hidden = linear(hidden, weights.weight_hh, weights.bias_hh).chunk(3, dim=-1)
         reset, update = torch.sigmoid(r_in + r_hidden), torch.sigmoid(z_in + z_hidden)
         new = torch.tanh(n_in + reset * n_hidden)
         hidden = new + update * (hidden - new)
         states.append(hidden)
     return torch.stack(states)
-
-
-@numba.njit(inline="always")
-def _tanh(x: Any) -> Any:
-    """Return tanh to 4e-7 as x p(x^2) / q(x^2), which the compiler can do on many numbers at once.
-
-    A minimax fit on [-8, 8], beyond which tanh is 1 in float32.
-    """
-    x = min(max(x, np.float32(-8.0)), np.float32(8.0))
-    y = x * x
-    p = np.float32(1.52305331e-08)
-    p = p * y + np.float32(2.18947431e-05)
-    p = p * y + np.float32(0.0035716029)
-    p = p * y + np.float32(0.134445021)
-    p = p * y + np.float32(0.999999994)
-    q = np.float32(8.52249313e-07)
-    q = q * y + np.float32(0.000341130002)
-    q = q * y + np.float32(0.0261644615)
-    q = q * y + np.float32(0.467778294)
-    q = q * y + np.float32(1.0)
-    return x * p / q
 
 
 # The kernels go over each row in short loops of few arrays: the compiler can prove those free of overlap and vectorise
@@ -69,26 +62,26 @@ def _tanh(x: Any) -> Any:
 
 @kernel
 def _step(
-    step: int, gates: FloatArray, recurrent: FloatArray, bias: FloatArray, keep: FloatArray, before: FloatArray,
-    saved: FloatArray, states: FloatArray,
+    step: int, gates: FloatArray, recurrent: FloatArray, bias_ih: FloatArray, bias_hh: FloatArray, keep: FloatArray,
+    before: FloatArray, saved: FloatArray, states: FloatArray,
 ) -> None:  # fmt: skip
     """Fill `states[step]` [M,H], `saved[step]` [M,3H] with r, z and n, and `before` of the next step.
 
-    `recurrent` has the products W h alone, and for n is left with its bias added.
+    `gates` and `recurrent` have the products W x and W h alone; for n, `recurrent` is left with its bias added.
     """
     rows, size = states.shape[1], states.shape[2]
     half = np.float32(0.5)
-    new_bias = bias[2 * size :]
+    new_bias, new_hidden_bias = bias_ih[2 * size :], bias_hh[2 * size :]
     for row in range(rows):
         gate_in, gate_hidden, gate = gates[step, row], recurrent[step, row], saved[step, row]
         for k in range(2 * size):
-            gate[k] = half * _tanh(half * (gate_in[k] + gate_hidden[k] + bias[k])) + half
+            gate[k] = half * tanh(half * (gate_in[k] + gate_hidden[k] + bias_ih[k] + bias_hh[k])) + half
         reset, update, new = gate[:size], gate[size : 2 * size], gate[2 * size :]
         new_in, new_hidden = gate_in[2 * size :], gate_hidden[2 * size :]
         for k in range(size):
-            new_hidden[k] += new_bias[k]
+            new_hidden[k] += new_hidden_bias[k]
         for k in range(size):
-            new[k] = _tanh(new_in[k] + reset[k] * new_hidden[k])
+            new[k] = tanh(new_in[k] + new_bias[k] + reset[k] * new_hidden[k])
         old, state = before[step, row], states[step, row]
         for k in range(size):
             state[k] = new[k] + update[k] * (old[k] - new[k])
@@ -101,12 +94,14 @@ def _step(
 @kernel
 def _step_backward(  # noqa: PLR0913 (arrays that exist once a sequence)
     step: int, grad_states: FloatArray, saved: FloatArray, recurrent: FloatArray, keep: FloatArray, before: FloatArray,
-    grad_gates: FloatArray, grad_recurrent: FloatArray, grad_hidden: FloatArray, scratch: FloatArray,
+    grad_gates: FloatArray, grad_recurrent: FloatArray, grad_bias: FloatArray, grad_hidden: FloatArray,
+    scratch: FloatArray,
 ) -> None:  # fmt: skip
     """Fill the gradients of both gate inputs [M,3H], and turn `grad_hidden` [M,H] into the direct part of dL/dh.
 
     dL/dh' has two parts: the step's own output's, and what `grad_hidden` brings back from the step after it, before
-    that step's episode start is accounted for. Indexing whole arrays is what vectorises here, not rows of them.
+    that step's episode start is accounted for. The sums over rows of both gate inputs' gradients are added to
+    `grad_bias` [2,3H]. Indexing whole arrays is what vectorises here, not rows of them.
     """
     steps, rows, size = grad_states.shape
     one = np.float32(1.0)
@@ -133,57 +128,61 @@ def _step_backward(  # noqa: PLR0913 (arrays that exist once a sequence)
             grad_recurrent[step, row, 2 * size + k] = of_new[k] * saved[step, row, k]
         for k in range(size):
             grad_hidden[row, k] = slope[k] * saved[step, row, size + k]
+        for k in range(3 * size):
+            grad_bias[0, k] += grad_gates[step, row, k]
+        for k in range(3 * size):
+            grad_bias[1, k] += grad_recurrent[step, row, k]
 
 
 class _Gru(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, gates: Tensor, hidden: Tensor, starts: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        steps, rows, width = gates.shape
+    def forward(ctx: Any, inputs: Tensor, hidden: Tensor, starts: Tensor, *weights: Tensor) -> Tensor:
+        weight_ih, weight_hh, bias_ih, bias_hh = weights
+        steps, rows, size = *starts.shape, hidden.shape[1]
+        gates = torch.mm(inputs.flatten(0, 1), weight_ih.t()).view(steps, rows, 3 * size)
         keep = (~starts).float()
-        before = torch.empty(steps, rows, width // 3)
+        before = torch.empty(steps, rows, size)
         torch.mul(hidden, keep[0, :, None], out=before[0])
         states, saved, recurrent = torch.empty_like(before), torch.empty_like(gates), torch.empty_like(gates)
-        tensors = (gates.contiguous(), recurrent, bias, keep, before, saved, states)
-        arrays = [tensor.detach().numpy() for tensor in tensors]
-        transposed = weight.t()
+        views = arrays(gates, recurrent, bias_ih, bias_hh, keep, before, saved, states)
+        transposed = weight_hh.t()
         for step, (old, product) in enumerate(zip(before.unbind(), recurrent.unbind(), strict=True)):
             torch.mm(old, transposed, out=product)
-            _step(step, *arrays)
-        ctx.save_for_backward(before, saved, recurrent, keep, weight)
+            _step(step, *views)
+        ctx.save_for_backward(inputs, before, saved, recurrent, keep, weight_ih, weight_hh)
         return states
 
     @staticmethod
     def backward(ctx: Any, grad_states: Tensor) -> tuple[Tensor | None, ...]:
-        before, saved, recurrent, keep, weight = ctx.saved_tensors
+        inputs, before, saved, recurrent, keep, weight_ih, weight_hh = ctx.saved_tensors
         steps, rows, size = before.shape
         grad_gates, grad_recurrent = torch.empty_like(saved), torch.empty_like(saved)
-        grad_hidden = torch.zeros(rows, size)
-        tensors = (grad_states.contiguous(), saved, recurrent, keep, before, grad_gates, grad_recurrent, grad_hidden)
-        arrays = [tensor.numpy() for tensor in (*tensors, torch.empty(2, size))]
+        grad_hidden, grad_bias = torch.zeros(rows, size), torch.zeros(2, 3 * size)
+        sums = (grad_gates, grad_recurrent, grad_bias, grad_hidden)
+        views = arrays(grad_states, saved, recurrent, keep, before, *sums, torch.empty(2, size))
         products = grad_recurrent.unbind()
         for step in range(steps - 1, -1, -1):
-            _step_backward(step, *arrays)
-            grad_hidden.addmm_(products[step], weight)
-        flat = grad_recurrent.view(-1, 3 * size)
-        grad_weight = torch.mm(flat.t(), before.view(-1, size))
-        return grad_gates, grad_hidden * keep[0, :, None], None, grad_weight, flat.sum(0)
+            _step_backward(step, *views)
+            grad_hidden.addmm_(products[step], weight_hh)
+        of_gates, of_recurrent = grad_gates.flatten(0, 1), grad_recurrent.flatten(0, 1)
+        grad_inputs = torch.mm(of_gates, weight_ih).view_as(inputs) if ctx.needs_input_grad[0] else None
+        grad_ih = torch.mm(of_gates.t(), inputs.flatten(0, 1))
+        grad_hh = torch.mm(of_recurrent.t(), before.flatten(0, 1))
+        return grad_inputs, grad_hidden * keep[0, :, None], None, grad_ih, grad_hh, *grad_bias.unbind()
 
 
-def gru(gates: Tensor, hidden: Tensor, starts: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+def gru(inputs: Tensor, hidden: Tensor, starts: Tensor, weights: GruWeights) -> Tensor:
     """Return what `gru_reference` returns, by fused CPU kernels (float32), differentiable once."""
-    if gates.dtype != torch.float32 or gates.device.type != "cpu":
-        raise TypeError(f"the fused kernel takes float32 on the CPU, not {gates.dtype} on {gates.device}")
-    if gates.dim() != 3 or starts.shape != gates.shape[:2] or hidden.shape[0] != gates.shape[1]:
-        raise ValueError(f"shapes {tuple(gates.shape)}, {tuple(hidden.shape)}, {tuple(starts.shape)} do not fit")
-    return _Gru.apply(gates, hidden, starts, weight, bias)  # type: ignore[no-any-return, no-untyped-call]
+    if inputs.dim() != 3 or starts.shape != inputs.shape[:2] or hidden.shape[0] != inputs.shape[1]:
+        raise ValueError(f"shapes {tuple(inputs.shape)}, {tuple(hidden.shape)}, {tuple(starts.shape)} do not fit")
+    return _Gru.apply(inputs, hidden, starts, *weights)  # type: ignore[no-any-return, no-untyped-call]
 
 
 class Gru(nn.Module):
-    """A GRU layer; its weights are shaped and ordered as torch.nn.GRUCell's."""
+    """A GRU layer's parameters, named, shaped and ordered as torch.nn.GRUCell's."""
 
     def __init__(self, inputs: int, hidden: int) -> None:
         super().__init__()
-        self.hidden = hidden
         self.weight_ih = nn.Parameter(torch.empty(3 * hidden, inputs))
         self.weight_hh = nn.Parameter(torch.empty(3 * hidden, hidden))
         self.bias_ih = nn.Parameter(torch.zeros(3 * hidden))
@@ -192,8 +191,6 @@ class Gru(nn.Module):
             for gate in weight.chunk(3):
                 nn.init.orthogonal_(gate, gain=1.0 if weight is self.weight_hh else math.sqrt(2))
 
-    def forward(self, inputs: Tensor, hidden: Tensor, starts: Tensor, fused: bool = True) -> Tensor:
-        """Return the states [T,M,H] for inputs [T,M,I], the state before [M,H] and episode starts bool [T,M]."""
-        gates = nn.functional.linear(inputs, self.weight_ih, self.bias_ih)
-        run = gru if fused else gru_reference
-        return run(gates, hidden, starts, self.weight_hh, self.bias_hh)
+    def weights(self) -> GruWeights:
+        """Return the parameters as `gru` takes them."""
+        return GruWeights(self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh)

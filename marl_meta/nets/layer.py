@@ -4,28 +4,20 @@
     h'_i = W_s h_i + sum_j a_ij (W_v x_j + W_e e_ij)          (Shi et al. 2021, eq. 1-4, with edge features)
 
 The parameters are TransformerConv's own; the sparse path calls it. The dense path is `nets.attention`: where senders
-are raw features, W_k and W_e act on [x_j, e_ij] together and are folded into the query's map, so that a layer is two
-matrix products per receiver whatever the number of senders.
+are raw features, W_k and W_e act on [x_j, e_ij] together and are folded into the query's map (`nets.fold`), so that a
+layer is two matrix products per receiver whatever the number of senders.
 """
 
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch_geometric.nn import TransformerConv
 
-from marl_meta.nets.attention import relational_attention, relational_attention_reference
-
-
-class _Folded(NamedTuple):
-    """The maps of the dense path: receivers -> projections [L F,I] and their offset [L F], attended -> out [L F,H]."""
-
-    projection: Tensor
-    offset: Tensor
-    spread: Tensor
+from marl_meta.nets.fold import Maps, Weights
+from marl_meta.nets.operators import PLAIN, Operators, operators_of
 
 
 class RelationalLayer(nn.Module):
@@ -40,7 +32,7 @@ class RelationalLayer(nn.Module):
         if hidden % heads:
             raise ValueError(f"hidden {hidden} is not a multiple of heads {heads}")
         self.node, self.edge, self.hidden, self.heads, self.embedded = node, edge, hidden, heads, embedded
-        self._kept: _Folded | None = None
+        self._kept: Maps | None = None
         self.conv = TransformerConv((node + embedded, receiver), hidden // heads, heads, edge_dim=edge)
 
     @torch.no_grad()
@@ -64,15 +56,11 @@ class RelationalLayer(nn.Module):
         """
         if path == "sparse":
             return self._sparse(receivers, features, mask, embedding)
-        attend = relational_attention if path == "fused" else relational_attention_reference
-        conv, heads = self.conv, self.heads
+        operators = operators_of(path)
         # Plain code also runs with other parameters than our own (torch.func), for which kept maps would be wrong.
-        folded = self._fold() if path == "plain" else self._folded()
-        projection = nn.functional.linear(receivers, folded.projection, folded.offset).unflatten(-1, (heads, -1))
+        folded = self._fold(operators) if path == "plain" else self._folded(operators)
         bias = None if embedding is None else self._embedded_scores(receivers, embedding, features.shape[1])
-        attended, weights = attend(projection, features, mask, bias)
-        out = nn.functional.linear(receivers, conv.lin_skip.weight, conv.lin_skip.bias)
-        out = torch.addmm(out, attended.flatten(1), folded.spread)
+        out, weights = operators.attend(receivers, features, mask, folded, bias)
         if embedding is not None:
             out = out + self._embedded_messages(weights, embedding)
         return out, weights
@@ -84,27 +72,19 @@ class RelationalLayer(nn.Module):
         optimisers do not move a tensor's version).
         """
         with torch.no_grad():
-            self._kept = self._fold() if keep else None
+            self._kept = self._fold(PLAIN) if keep else None
 
-    def _folded(self) -> _Folded:
+    def _folded(self, operators: Operators) -> Maps:
         kept = self._kept  # another thread may let go of it meanwhile
-        return self._fold() if kept is None or torch.is_grad_enabled() else kept
+        return self._fold(operators) if kept is None or torch.is_grad_enabled() else kept
 
-    def _fold(self) -> _Folded:
-        """Return the maps of the dense path, made from the weights as they are."""
+    def _fold(self, operators: Operators) -> Maps:
         conv = self.conv
-        query, query_bias, key = conv.lin_query.weight, conv.lin_query.bias, conv.lin_key.weight
-        value, value_bias, edge = conv.lin_value.weight, conv.lin_value.bias, conv.lin_edge.weight
-        heads, depth = self.heads, self.hidden // self.heads
-        scale = 1.0 / math.sqrt(depth)
-        keys = torch.cat([key[:, : self.node], edge], 1).view(heads, depth, -1)
-        projection = torch.einsum("ldf,ldi->lfi", keys, query.view(heads, depth, -1)).flatten(0, 1) * scale
-        offset = torch.einsum("ldf,ld->lf", keys, query_bias.view(heads, depth)).flatten() * scale
-        values = torch.cat([value[:, : self.node], edge], 1)
-        # The first feature is one for every sender, so its attended value is the sum of the weights: 1, or 0 for a
-        # receiver without senders. The bias of the values rides on it.
-        values = torch.cat([(values[:, 0] + value_bias)[:, None], values[:, 1:]], 1)
-        return _Folded(projection, offset, torch.block_diag(*values.view(heads, depth, -1)).t())
+        weights = Weights(
+            conv.lin_query.weight, conv.lin_query.bias, conv.lin_key.weight, conv.lin_value.weight,
+            conv.lin_value.bias, conv.lin_edge.weight, conv.lin_skip.weight, conv.lin_skip.bias,
+        )  # fmt: skip
+        return operators.fold(weights, self.heads, self.node)
 
     def _embedded_scores(self, receivers: Tensor, embedding: Tensor, senders: int) -> Tensor:
         """Return what embeddings add to the scores [M,heads,E]; senders without one get nothing."""

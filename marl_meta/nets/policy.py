@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from marl_meta.nets.features import RELATION
 from marl_meta.nets.gru import Gru
 from marl_meta.nets.layer import RelationalLayer
+from marl_meta.nets.operators import operators_of
 
 _LOCK = threading.Lock()
 _LOOKS_AT = ("opponent", "teammate", "object")
@@ -101,7 +102,9 @@ class RelationalEncoder(nn.Module):
     def forward(self, graph: GraphTensors, path: str) -> tuple[Tensor, Tensor]:
         """Return embeddings [T,M,H] and the last layer's attention [T,M,heads,E]."""
         steps, rows, senders, width = graph.edges.shape
-        receivers = torch.relu(self.input(graph.own.view(steps * rows, -1)))
+        operators = operators_of(path)
+        own = graph.own.view(steps * rows, -1)
+        receivers = operators.rectified(own, self.input.weight, self.input.bias)
         embedding = self._embed_agents(graph.lower, path) if graph.lower is not None else None
         hidden, weights = self.last(
             receivers,
@@ -110,13 +113,15 @@ class RelationalEncoder(nn.Module):
             embedding,
             path,
         )
-        hidden = hidden + torch.relu(self.block(self.norm(hidden)))
+        norm, block = self.norm, self.block
+        hidden = operators.residual(hidden, norm.weight, norm.bias, block.weight, block.bias)
         return hidden.view(steps, rows, -1), weights.view(steps, rows, -1, senders)
 
     def _embed_agents(self, graph: LowerGraph, path: str) -> Tensor:
         steps, views, agents, senders, width = graph.edges.shape
         assert self.lower_input is not None
-        hidden = torch.relu(self.lower_input(graph.own.flatten(0, 2)))
+        own = graph.own.flatten(0, 2)
+        hidden = operators_of(path).rectified(own, self.lower_input.weight, self.lower_input.bias)
         edges, mask = graph.edges.view(-1, senders, width), graph.mask.view(-1, senders)
         for index, layer in enumerate(self.lower):
             sent = None
@@ -204,8 +209,9 @@ class RelationalPolicy(nn.Module):
             if full is None:
                 raise ValueError("a centralised critic needs the full graph")
             hidden, _ = self.critic_encoder(full, path)
-        value = self.critic(torch.relu(self.critic_hidden(hidden))).squeeze(-1)
-        return PolicyOutput(output.logits, value, output.state, output.attention)
+        last, head = self.critic_hidden, self.critic
+        value = operators_of(path).value(hidden.flatten(0, 1), last.weight, last.bias, head.weight, head.bias)
+        return PolicyOutput(output.logits, value.view(starts.shape), output.state, output.attention)
 
     def act(
         self, graph: GraphTensors, state: Tensor, starts: Tensor, action_mask: Tensor, path: str = "fused"
@@ -216,17 +222,18 @@ class RelationalPolicy(nn.Module):
     def _act(
         self, graph: GraphTensors, state: Tensor, starts: Tensor, action_mask: Tensor, path: str
     ) -> tuple[ActionOutput, Tensor]:
+        operators, actor = operators_of(path), self.actor
         hidden, attention = self.encoder(graph, path)
         if self.memory is not None:
-            states = self.memory(hidden, state, starts, fused=path == "fused")
+            states = operators.gru(hidden, state, starts, self.memory.weights())
             hidden, state = hidden + states, states[-1]
-        logits = self.actor(hidden)
+        logits = operators.legal_logits(hidden.flatten(0, 1), actor.weight, actor.bias, action_mask.flatten(0, 1))
+        logits = logits.view(action_mask.shape)
         if self.known_actor is not None:
             # A rule such as which action moves where changes what to do with everything else: it multiplies.
             first, last = self.shape.known
             each = self.known_actor(hidden).unflatten(-1, (self.shape.actions, -1))
             logits = logits + (each * graph.own[..., None, first:last]).sum(-1)
-        logits = logits.masked_fill(~action_mask, -1e9)
         return ActionOutput(logits, state, attention), hidden
 
 
