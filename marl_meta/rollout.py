@@ -88,16 +88,15 @@ class Experience:
         """Return logits [T,M,A] and values [T,M] of the games' rows under `policy`."""
         read = self.inputs.read(slice(None), games, self.device)
         rows = self._rows(games)
-        output = policy(
-            read.graph, self.policy_state[rows], self.starts[:, rows], read.action_mask, read.full, self.path
-        )
+        state, starts = self.policy_state.index_select(0, rows), self.starts.index_select(1, rows)
+        output = policy(read.graph, state, starts, read.action_mask, read.full, self.path)
         return output.logits, output.value
 
     def targets(self, games: IntArray) -> Targets:
         """Return the targets of the games' rows."""
         rows = self._rows(games)
         entries = (self.action, self.log_prob, self.value, self.advantage, self.target, self.weight)
-        return Targets(*(entry[:, rows] for entry in entries))
+        return Targets(*(entry.index_select(1, rows) for entry in entries))
 
     def _rows(self, games: IntArray) -> Tensor:
         count = self.action.shape[1] // self.num_games

@@ -50,6 +50,8 @@ class _Part:
     """[P] of all parameters in a row."""
     sums: Tensor
     """As in `marl_meta.rl.objective.Slopes`."""
+    weight: float
+    """Number of entries that count."""
 
 
 def update(
@@ -75,14 +77,12 @@ def update(
         batches = [np.array_split(order.permutation(share.num_games), minibatches) for share in shares]
         of_epoch: list[Tensor] = []
         for games in zip(*batches, strict=True):
-            targets = [share.targets(chosen) for share, chosen in zip(shares, games, strict=True)]
-            total = sum(float(part.weight.sum()) for part in targets)
+            parts = workers.map(
+                lambda item: _share_gradients(policy, parameters, *item, by), list(zip(shares, games, strict=True))
+            )
+            total = sum(part.weight for part in parts)
             if total == 0:
                 continue
-            parts = workers.map(
-                lambda item: _share_gradients(policy, parameters, *item, by),
-                list(zip(shares, games, targets, strict=True)),
-            )
             norms.append(_apply(optimiser, parameters, parts, total, settings.max_grad_norm))
             of_epoch.append(torch.stack([part.sums for part in parts]).sum(0) / total)
         statistics += of_epoch
@@ -94,13 +94,15 @@ def update(
 
 
 def _share_gradients(
-    policy: nn.Module, parameters: Sequence[Tensor], share: Share, games: IntArray, targets: Targets, by: Coefficients
+    policy: nn.Module, parameters: Sequence[Tensor], share: Share, games: IntArray, by: Coefficients
 ) -> _Part:
     logits, value = share.evaluate(policy, games)
+    targets = share.targets(games)
     found = slopes(logits, value, targets, by)
     starts = (found.logits, found.value)
     gradients = torch.autograd.grad((logits, value), parameters, starts, materialize_grads=True)
-    return _Part(torch.cat([gradient.flatten() for gradient in gradients]), found.sums)
+    flat = torch.cat([gradient.flatten() for gradient in gradients])
+    return _Part(flat, found.sums, float(targets.weight.sum()))
 
 
 def _apply(
