@@ -95,12 +95,16 @@ class PolicyConfig(_Section):
     """Message-passing layers."""
     recurrent: Literal["gru", "none"]
     """Whether agents have a memory."""
+    memory: Literal["heads", "query"]
+    """Where memory enters: the heads, after attention, or the query of a second attention."""
     critic: Literal["own", "central"]
     """What the value head sees: the agent's own view, or the whole game."""
     path: Literal["auto", "dense", "sparse"]
     """Which of the two equal computations of a layer is used; auto takes dense for small graphs."""
     trial_inputs: bool
     """Whether the policy is told its previous action, reward and episode end."""
+    clock: bool
+    """Whether the policy is told how many steps of the trial have passed."""
 
     @model_validator(mode="after")
     def _divisible(self) -> Self:

@@ -29,6 +29,8 @@ class Mind:
         self.starts = torch.ones(rows, dtype=torch.bool)
         """[R] where the memory is to be cleared before the next step."""
         self.context = np.zeros((games, len(agents), inputs.context_width), np.float32)
+        self.passed = np.zeros(games, np.int64)
+        """[B] steps of the trial."""
         slots, width = (belief.slots, belief.memory) if belief is not None else (0, 0)
         self.evidence = torch.zeros(rows, slots, width)
         self.told = np.zeros(games, np.bool_)
@@ -56,7 +58,8 @@ class Mind:
     @torch.no_grad()
     def remember(self, before: Observation, actions: IntArray, step: Step) -> Events | None:
         """Take note of what the agents' `actions` [B,n] led to; returns the events, for a design that infers rules."""
-        self.context = self.inputs.context_after(actions, step, self.agents)
+        self.passed += 1
+        self.context = self.inputs.context_after(actions, step, self.agents, self.passed)
         self.starts = torch.from_numpy(np.repeat(step.trial_over, len(self.agents)))
         if self.belief is None or self.inputs.events is None:
             return None
@@ -70,6 +73,7 @@ class Mind:
     def forget(self, games: BoolArray) -> None:
         """Clear what belongs to trials that are over."""
         self.context[games] = 0.0
+        self.passed[games] = 0
         if games.any():
             self.evidence = self.evidence.clone()
             self.evidence.view(self.games, -1)[torch.from_numpy(games)] = 0.0
@@ -80,6 +84,7 @@ class Mind:
             "state": self.state.cpu().numpy().copy(),
             "starts": self.starts.numpy().copy(),
             "context": self.context.copy(),
+            "passed": self.passed.copy(),
             "evidence": self.evidence.numpy().copy(),
             "told": self.told.copy(),
         }
@@ -89,6 +94,7 @@ class Mind:
         self.state = torch.from_numpy(snapshot["state"].copy()).to(self.device)
         self.starts = torch.from_numpy(snapshot["starts"].copy())
         self.context = snapshot["context"].copy()
+        self.passed = snapshot["passed"].copy()
         self.evidence = torch.from_numpy(snapshot["evidence"].copy())
         self.told = snapshot["told"].copy()
 

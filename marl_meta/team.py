@@ -90,10 +90,12 @@ class _Design(_Model):
     heads: PositiveInt
     layers: PositiveInt
     recurrent: bool
+    memory: Literal["heads", "query"] = "heads"
     critic: Literal["own", "central"]
     kinds: tuple[str, ...]
     rules: tuple[str, ...]
     trial_inputs: bool
+    clock: bool = False
     unknowns: tuple[_Bound, ...] = ()
     belief: _BeliefDesign | None = None
 

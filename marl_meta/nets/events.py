@@ -18,8 +18,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from marl_meta.kernels import kernel
 from marl_meta.nets.features import GEOMETRY
-from marl_meta.nets.kernels import kernel
 from marl_meta.types import BoolArray, FloatArray, IntArray, Layout, Observation, SmallIntArray
 
 _RELATION, _TOUCH, _PAY = 4, 8, 1

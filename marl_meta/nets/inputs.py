@@ -15,6 +15,9 @@ from marl_meta.nets.knowledge import Knowledge
 from marl_meta.nets.policy import GraphTensors, LowerGraph, PolicyShape, RelationalPolicy
 from marl_meta.types import BoolArray, BoundRule, FloatArray, IntArray, Layout, Observation, Step, VectorGame
 
+PERIODS = (2, 3, 4, 8, 16, 32, 64, 128, 256)
+"""Of the hands of the clock: steps for a turn. Every step of a trial of up to 256 looks different."""
+
 
 @dataclass(frozen=True, slots=True)
 class BeliefDesign:
@@ -36,6 +39,8 @@ class PolicyDesign:
     heads: int = 4
     layers: int = 1
     recurrent: bool = True
+    memory: str = "heads"
+    """Where recurrent memory enters: the `heads`, or the `query` of the last attention."""
     critic: str = "own"
     kinds: tuple[str, ...] = ()
     """Kinds of entity that nodes tell apart; none means those of the game."""
@@ -43,6 +48,8 @@ class PolicyDesign:
     """Features of visible rules that nodes carry."""
     trial_inputs: bool = False
     """Whether an agent also receives its previous action, reward and episode end."""
+    clock: bool = False
+    """Whether it also receives how many steps of the trial have passed."""
     unknowns: tuple[BoundRule, ...] = ()
     """Numbers of hidden rules of which nodes carry what is known: the truth, or a belief."""
     belief: BeliefDesign | None = None
@@ -50,7 +57,7 @@ class PolicyDesign:
 
     def context_width(self, layout: Layout) -> int:
         """Return C, the number of inputs beyond the observation."""
-        return len(layout.actions) + 2 if self.trial_inputs else 0
+        return (len(layout.actions) + 2 if self.trial_inputs else 0) + (2 * len(PERIODS) if self.clock else 0)
 
 
 class PolicyInputs:
@@ -68,16 +75,21 @@ class PolicyInputs:
         self.events = EventReader(layout, design.kinds or layout.kinds, everything) if design.belief else None
         self.context_width = design.context_width(layout)
 
-    def context_after(self, actions: IntArray, step: Step, agents: IntArray) -> FloatArray:
+    def context_after(self, actions: IntArray, step: Step, agents: IntArray, passed: IntArray) -> FloatArray:
         """Return the context [B,n,C] that the inputs after `step` carry, where `agents` [n] had played `actions` [B,n].
 
-        It is the action (one for each), the reward, and whether the episode ended; empty for a design without.
+        It is the action (one for each), the reward, and whether the episode ended; then the clock, of `passed` [B]
+        steps of the trial. What a design does not have is left out. Before a trial's first step it is zero.
         """
         context = np.zeros((*actions.shape, self.context_width), np.float32)
-        if self.context_width:
-            context[:, :, :-2] = np.eye(len(self.layout.actions), dtype=np.float32)[actions]
-            context[:, :, -2] = step.reward[:, agents]
-            context[:, :, -1] = step.game_over[:, None]
+        if self.design.trial_inputs:
+            count = len(self.layout.actions)
+            context[:, :, :count] = np.eye(count, dtype=np.float32)[actions]
+            context[:, :, count] = step.reward[:, agents]
+            context[:, :, count + 1] = step.game_over[:, None]
+        if self.design.clock:
+            angle = passed[:, None, None] * (2.0 * np.pi / np.array(PERIODS))
+            context[:, :, -2 * len(PERIODS) :] = np.concatenate([np.sin(angle), 1.0 - np.cos(angle)], -1)
         return context
 
     def build_policy(self) -> RelationalPolicy:
@@ -92,6 +104,7 @@ class PolicyInputs:
             heads=design.heads,
             layers=design.layers,
             recurrent=design.recurrent,
+            memory=design.memory,
             critic=design.critic,
             critic_node=self.full_features.node_width,
             known=(self.features.first_known, self.features.first_known + self.known_width),

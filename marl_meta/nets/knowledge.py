@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from marl_meta.nets.kernels import kernel
+from marl_meta.kernels import kernel
 from marl_meta.types import BoundRule, FloatArray, IntArray, Layout, SmallIntArray
 
 MOST_ORDERINGS = 720

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -65,6 +65,8 @@ class PolicyShape:
     heads: int = 4
     layers: int = 1
     recurrent: bool = True
+    memory: str = "heads"
+    """Where recurrent memory enters: the `heads`, after attention, or the `query` of the last attention."""
     critic: str = "own"
     """`own`: the value head reads the policy's features; `central`: an encoder of its own over the full graph."""
     critic_node: int = 0
@@ -76,8 +78,12 @@ class PolicyShape:
 class RelationalEncoder(nn.Module):
     """Graph -> one embedding [R,H] per receiver."""
 
-    def __init__(self, node: int, edge: int, own: int, hidden: int, heads: int, layers: int) -> None:
+    def __init__(
+        self, node: int, edge: int, own: int, hidden: int, heads: int, layers: int, remembers: bool = False
+    ) -> None:
+        """`remembers` adds a first glance, to be remembered by a memory that the last layer's query reads."""
         super().__init__()
+        self.glance = RelationalLayer(hidden, node, edge, hidden, heads) if remembers else None
         self.lower_input = nn.Linear(node, hidden) if layers > 1 else None
         self.lower = nn.ModuleList(
             RelationalLayer(hidden, node, edge, hidden, heads, embedded=0 if index == 0 else hidden)
@@ -88,7 +94,7 @@ class RelationalEncoder(nn.Module):
         self.norm = nn.LayerNorm(hidden)
         self.block = nn.Linear(hidden, hidden)
         relations = len(RELATION)
-        for layer in (*self.lower, self.last):
+        for layer in (*self.lower, self.last, *([self.glance] if self.glance is not None else [])):
             assert isinstance(layer, RelationalLayer)
             for head in range(heads):
                 # In turn: opponents, teammates, objects, all alike.
@@ -99,20 +105,23 @@ class RelationalEncoder(nn.Module):
             nn.init.orthogonal_(linear.weight, math.sqrt(2))
             nn.init.zeros_(linear.bias)
 
-    def forward(self, graph: GraphTensors, path: str) -> tuple[Tensor, Tensor]:
-        """Return embeddings [T,M,H] and the last layer's attention [T,M,heads,E]."""
+    def forward(
+        self, graph: GraphTensors, path: str, recall: Callable[[Tensor], Tensor] | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Return embeddings [T,M,H] and the last layer's attention [T,M,heads,E].
+
+        `recall` turns what receivers see at a first glance [T,M,H] into what they remember, for the query.
+        """
         steps, rows, senders, width = graph.edges.shape
         operators = operators_of(path)
         own = graph.own.view(steps * rows, -1)
+        edges, mask = graph.edges.view(steps * rows, senders, width), graph.mask.view(steps * rows, senders)
         receivers = operators.rectified(own, self.input.weight, self.input.bias)
         embedding = self._embed_agents(graph.lower, path) if graph.lower is not None else None
-        hidden, weights = self.last(
-            receivers,
-            graph.edges.view(steps * rows, senders, width),
-            graph.mask.view(steps * rows, senders),
-            embedding,
-            path,
-        )
+        if self.glance is not None and recall is not None:
+            seen, _ = self.glance(receivers, edges, mask, None, path)
+            receivers = receivers + recall((receivers + seen).view(steps, rows, -1)).flatten(0, 1)
+        hidden, weights = self.last(receivers, edges, mask, embedding, path)
         norm, block = self.norm, self.block
         hidden = operators.residual(hidden, norm.weight, norm.bias, block.weight, block.bias)
         return hidden.view(steps, rows, -1), weights.view(steps, rows, -1, senders)
@@ -140,7 +149,8 @@ class RelationalPolicy(nn.Module):
         self.shape = shape
         self._inside = 0
         sizes = (shape.hidden, shape.heads, shape.layers)
-        self.encoder = RelationalEncoder(shape.node, shape.edge, shape.own, *sizes)
+        self._asks = shape.recurrent and shape.memory == "query"
+        self.encoder = RelationalEncoder(shape.node, shape.edge, shape.own, *sizes, remembers=self._asks)
         self.memory = Gru(shape.hidden, shape.hidden) if shape.recurrent else None
         self.actor = nn.Linear(shape.hidden, shape.actions)
         known = shape.known[1] - shape.known[0]
@@ -223,10 +233,17 @@ class RelationalPolicy(nn.Module):
         self, graph: GraphTensors, state: Tensor, starts: Tensor, action_mask: Tensor, path: str
     ) -> tuple[ActionOutput, Tensor]:
         operators, actor = operators_of(path), self.actor
-        hidden, attention = self.encoder(graph, path)
-        if self.memory is not None:
-            states = operators.gru(hidden, state, starts, self.memory.weights())
-            hidden, state = hidden + states, states[-1]
+
+        def recall(seen: Tensor) -> Tensor:
+            nonlocal state
+            assert self.memory is not None
+            states = operators.gru(seen, state, starts, self.memory.weights())
+            state = states[-1]
+            return states
+
+        hidden, attention = self.encoder(graph, path, recall if self._asks else None)
+        if self.memory is not None and not self._asks:
+            hidden = hidden + recall(hidden)
         logits = operators.legal_logits(hidden.flatten(0, 1), actor.weight, actor.bias, action_mask.flatten(0, 1))
         logits = logits.view(action_mask.shape)
         if self.known_actor is not None:

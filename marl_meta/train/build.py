@@ -123,10 +123,12 @@ def design_policy(config: Config, layout: Layout) -> PolicyDesign:
         heads=policy.heads,
         layers=policy.layers,
         recurrent=policy.recurrent == "gru",
+        memory=policy.memory,
         critic=policy.critic,
         kinds=layout.kinds,
         rules=rules,
         trial_inputs=policy.trial_inputs,
+        clock=policy.clock,
         unknowns=unknowns,
         belief=infers if meta.name == "belief" else None,
     )

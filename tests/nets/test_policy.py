@@ -290,12 +290,15 @@ def filled(inputs: PolicyInputs, scenes: list[Observation], agents: IntArray) ->
 
 @FOG
 @pytest.mark.parametrize("layers", [1, 2])
-@pytest.mark.parametrize("recurrent", [False, True])
+@pytest.mark.parametrize("memory", [None, "heads", "query"])
 @pytest.mark.parametrize("path", ["fused", "plain", "sparse"])
 def test_a_sequence_at_once_is_the_steps_in_turn(
-    make_scene: MakeScene, build_policy: Build, path: str, recurrent: bool, layers: int, fog: bool
+    make_scene: MakeScene, build_policy: Build, path: str, memory: str | None, layers: int, fog: bool
 ) -> None:
-    inputs, policy = build_policy(layers=layers, recurrent=recurrent, critic="central", trial_inputs=True)
+    recurrent = memory is not None
+    inputs, policy = build_policy(
+        layers=layers, recurrent=recurrent, memory=memory or "heads", critic="central", trial_inputs=True
+    )
     agents = np.array([0, 3, 4])
     storage = filled(inputs, [make_scene(seed=seed, fog=fog) for seed in range(4)], agents)
     read = storage.read(slice(None))
