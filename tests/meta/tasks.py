@@ -64,7 +64,6 @@ def graphs(
     generator = torch.Generator().manual_seed(seed)
     steps, games, agents, senders = 5, 2, 2, 5
     shape, rows = policy.shape, games * agents
-    width = shape.node + shape.edge
 
     def normal(*sizes: int) -> Tensor:
         return torch.randn(tasks, steps, *sizes, generator=generator, dtype=dtype)
@@ -72,20 +71,23 @@ def graphs(
     def coin(share: float, *sizes: int) -> Tensor:
         return torch.rand(tasks, steps, *sizes, generator=generator) < share
 
-    def edges(*sizes: int) -> Tensor:
-        return torch.cat([torch.ones(tasks, steps, *sizes, 1, dtype=dtype), normal(*sizes, width - 1)], -1)
+    def edges(node: int, *sizes: int) -> Tensor:
+        features = normal(*sizes, node + shape.edge - 1)
+        return torch.cat([torch.ones(tasks, steps, *sizes, 1, dtype=dtype), features], -1)
 
-    def graph(own: int, lower: LowerGraph | None) -> GraphTensors:
-        return GraphTensors(normal(rows, own), edges(rows, senders), coin(0.7, rows, senders), lower)
+    def graph(node: int) -> GraphTensors:
+        lower = None
+        if shape.layers > 1:
+            below = coin(0.7, games, agents, senders)
+            lower = LowerGraph(normal(games, agents, node), edges(node, games, agents, senders), below)
+        own = normal(rows, node + shape.own - shape.node - context)
+        return GraphTensors(own, edges(node, rows, senders), coin(0.7, rows, senders), lower)
 
-    lower = None
-    if shape.layers > 1:
-        below = coin(0.7, games, agents, senders)
-        lower = LowerGraph(normal(games, agents, shape.node), edges(games, agents, senders), below)
     action_mask = coin(0.8, rows, shape.actions)
     action_mask[..., 0] = True
     return {
-        "graph": graph(shape.own - context, lower),
+        "graph": graph(shape.node),
+        **({"full": graph(shape.critic_node)} if shape.critic == "central" else {}),
         "state": torch.zeros(tasks, rows, shape.hidden if shape.recurrent else 0, dtype=dtype),
         "starts": coin(0.2, rows),
         "action_mask": action_mask,
@@ -98,7 +100,7 @@ def graphs(
 def relational_loss(policy: RelationalPolicy) -> Callable[[Parameters, Experience], Tensor]:
     def loss(parameters: Parameters, lived: Experience) -> Tensor:
         inputs = (lived["graph"], lived["state"], lived["starts"], lived["action_mask"])
-        output = run_policy(policy, parameters, *inputs)
+        output = run_policy(policy, parameters, *inputs, lived.get("full"))
         return surrogate_loss(output.logits, lived) + 0.1 * (output.value - lived["advantage"]).square().mean()
 
     return loss

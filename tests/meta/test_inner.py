@@ -149,6 +149,7 @@ POLICIES = {
     "relational": policy_case(torch.float32),
     "two layers": policy_case(torch.float32, layers=2),
     "recurrent": policy_case(torch.float32, recurrent=True),
+    "central critic": policy_case(torch.float32, layers=2, critic="central", critic_node=6),
     "float64": policy_case(torch.float64, layers=2, recurrent=True),
 }
 

@@ -157,6 +157,24 @@ def test_agents_that_did_not_act_have_no_part() -> None:
     assert (gradient[..., 2] == 0).all()
 
 
+def test_tasks_at_once_are_tasks_one_by_one() -> None:
+    log_prob, reward, value = draws(4, 3, 5, 2, 2), draws(5, 3, 5, 2), draws(6, 3, 5, 2)
+    generator = torch.Generator().manual_seed(7)
+    acted = torch.rand(3, 5, 2, 2, generator=generator) < 0.7
+    starts = torch.rand(3, 5, 2, generator=generator) < 0.3
+
+    def team(*entries: Tensor) -> Tensor:
+        return dice_objective(*entries, GAMMA)
+
+    def outer(log_prob: Tensor, advantage: Tensor, acted: Tensor) -> Tensor:
+        divergence = masked_mean(categorical_kl(advantage.log_softmax(-1), log_prob.log_softmax(-1)), acted[..., 0])
+        return promp_objective(log_prob, advantage, advantage, acted, divergence, clip=0.2, penalty=0.1)
+
+    for function, entries in ((team, (log_prob, reward, value, acted, starts)), (outer, (log_prob, -log_prob, acted))):
+        alone = torch.stack([function(*(entry[task] for entry in entries)) for task in range(3)])
+        torch.testing.assert_close(torch.func.vmap(function)(*entries), alone)
+
+
 def test_promp_by_hand() -> None:
     old = torch.full((2, 2), 0.5).log()
     log_prob = torch.tensor([[0.6, 0.9], [0.1, 0.5]]).log()
