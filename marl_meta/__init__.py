@@ -16,6 +16,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from marl_meta.evaluate.adapting import adapt
     from marl_meta.evaluate.ground import ThirdPartyGame
     from marl_meta.evaluate.run import evaluate
     from marl_meta.games import list_families, load_family, make_vec
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from marl_meta.types import UserError
 
 _HOMES = {
+    "adapt": "marl_meta.evaluate.adapting",
     "ThirdPartyGame": "marl_meta.evaluate.ground",
     "UserError": "marl_meta.types",
     "list_families": "marl_meta.games",
@@ -43,6 +45,7 @@ _CALLED = ("evaluate", "train")
 __all__ = [
     "ThirdPartyGame",
     "UserError",
+    "adapt",
     "evaluate",
     "list_families",
     "load_family",

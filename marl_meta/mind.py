@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -15,12 +15,27 @@ from marl_meta.nets.policy import RelationalPolicy
 from marl_meta.types import BoolArray, FloatArray, IntArray, Observation, Snapshot, Step
 
 
+@dataclass(frozen=True, slots=True)
+class Start:
+    """What agents that have already learnt something about a variant remember when a trial begins."""
+
+    state: Tensor
+    """[n,H] recurrent state."""
+    evidence: Tensor
+    """[n,slots,D]."""
+
+    def rows(self, agents: int) -> Start:
+        """Return it for another number of agents: in turn, they remember what these did."""
+        chosen = torch.arange(agents) % len(self.state)
+        return Start(self.state[chosen], self.evidence[chosen])
+
+
 class Mind:
     """The memory of n agents in each of B games; rows are game * n + agent."""
 
     def __init__(
         self, policy: RelationalPolicy, inputs: PolicyInputs, belief: BeliefNet | None, games: int, agents: IntArray,
-        device: str = "cpu",
+        device: str = "cpu", start: Start | None = None,
     ) -> None:  # fmt: skip
         self.inputs, self.belief, self.agents, self.device = inputs, belief, agents, device
         rows = games * len(agents)
@@ -35,6 +50,8 @@ class Mind:
         self.evidence = torch.zeros(rows, slots, width)
         self.told = np.zeros(games, np.bool_)
         """[B] the games whose rules the agents are told."""
+        self._start = start.rows(len(agents)) if start is not None and len(agents) else None
+        self.forget(np.ones(games, np.bool_))
 
     @torch.no_grad()
     def knowledge(self, hidden: FloatArray | None = None) -> FloatArray | None:
@@ -71,12 +88,23 @@ class Mind:
         return events
 
     def forget(self, games: BoolArray) -> None:
-        """Clear what belongs to trials that are over."""
+        """Go back to the start of a trial in `games` bool [B]."""
         self.context[games] = 0.0
         self.passed[games] = 0
-        if games.any():
-            self.evidence = self.evidence.clone()
-            self.evidence.view(self.games, -1)[torch.from_numpy(games)] = 0.0
+        if not games.any():
+            return
+        rows, start = torch.from_numpy(games), self._start
+        self.evidence = self.evidence.clone()
+        self.evidence.view(self.games, len(self.agents), -1)[rows] = 0.0 if start is None else start.evidence.flatten(1)
+        if start is not None:
+            self.state = self.state.clone()
+            self.state.view(self.games, len(self.agents), -1)[rows] = start.state
+            self.starts = torch.zeros_like(self.starts)
+
+    def learnt(self, game: int) -> Start:
+        """Return what the agents of one game remember now."""
+        rows = slice(game * len(self.agents), (game + 1) * len(self.agents))
+        return Start(self.state[rows].clone(), self.evidence[rows].clone())
 
     def snapshot(self) -> Snapshot:
         """Return all of it as arrays."""

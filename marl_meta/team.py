@@ -22,7 +22,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from marl_meta.files import atomic_write_bytes, atomic_write_text, read_json
-from marl_meta.mind import Mind
+from marl_meta.mind import Mind, Start
 from marl_meta.nets.belief import BeliefNet
 from marl_meta.nets.inputs import BeliefDesign, InputStorage, PolicyDesign, PolicyInputs
 from marl_meta.nets.knowledge import Knowledge
@@ -44,8 +44,8 @@ from marl_meta.types import (
 
 SCHEMA_VERSION = 1
 _CARD, _WEIGHTS = "team.json", "weights.safetensors"
-_BELIEF = ":belief"
-"""What the names of a policy's belief network's weights have after the policy's name."""
+_BELIEF, _START = ":belief", ":start"
+"""What the names of a policy's belief network's weights, and of its memory, have after the policy's name."""
 
 
 _Network = TypeVar("_Network", bound=nn.Module)
@@ -116,6 +116,7 @@ class _Card(_Model):
     plays: dict[str, str]
     trained_on: dict[str, Any]
     adapter: dict[str, Any] | None
+    adapted_to: dict[str, Any] | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -150,6 +151,10 @@ class Team:
     path: Path | None = None
     beliefs: dict[str, BeliefNet] = field(default_factory=dict, hash=False)
     """By the name of the policy: how it infers hidden rules, for those that do."""
+    starts: dict[str, Start] = field(default_factory=dict, hash=False)
+    """By the name of the policy: what its agents remember of the variant that the team was adapted to."""
+    adapted_to: dict[str, Any] | None = None
+    """The game that the team was adapted to, and by how many episodes; None for a team as it was trained."""
 
     def save(self, folder: Path) -> None:
         """Write the team to `folder`, which is created; each file is replaced whole."""
@@ -162,6 +167,7 @@ class Team:
             plays=self.plays,
             trained_on=self.trained_on,
             adapter=self.adapter,
+            adapted_to=self.adapted_to,
         )
         tensors = {
             f"{name}/{key}": tensor.detach().cpu().contiguous()
@@ -173,6 +179,9 @@ class Team:
             for name, belief in self.beliefs.items()
             for key, tensor in belief.state_dict().items()
         }
+        for name, start in self.starts.items():
+            tensors[f"{name}{_START}/state"] = start.state.contiguous()
+            tensors[f"{name}{_START}/evidence"] = start.evidence.contiguous()
         atomic_write_bytes(folder / _WEIGHTS, save(tensors))
         atomic_write_text(folder / _CARD, json.dumps(card.model_dump(mode="json"), indent=2) + "\n")
 
@@ -199,7 +208,8 @@ class Team:
         name = self.policy_for(team)
         self.check(layout, self.designs[name])
         inputs = PolicyInputs(layout, self.designs[name])
-        return TeamController(self.policies[name], inputs, self.beliefs.get(name), seed, deterministic)
+        belief, start = self.beliefs.get(name), self.starts.get(name)
+        return TeamController(self.policies[name], inputs, belief, start, seed, deterministic)
 
     def oracle(
         self, game: VectorGame, plays: str | None = None, seed: int = 0, deterministic: bool = False
@@ -257,9 +267,10 @@ class TeamController:
     """
 
     def __init__(
-        self, policy: RelationalPolicy, inputs: PolicyInputs, belief: BeliefNet | None, seed: int, deterministic: bool
-    ) -> None:
-        self._policy, self._inputs, self._belief = policy, inputs, belief
+        self, policy: RelationalPolicy, inputs: PolicyInputs, belief: BeliefNet | None, start: Start | None, seed: int,
+        deterministic: bool,
+    ) -> None:  # fmt: skip
+        self._policy, self._inputs, self._belief, self._start = policy, inputs, belief, start
         self._deterministic = deterministic
         self._seed = seed
         self._generator = torch.Generator()
@@ -268,7 +279,8 @@ class TeamController:
 
     def reset(self, games: int, agents: IntArray) -> None:
         """Forget everything and get ready for `games` games in which it plays the agent slots `agents`."""
-        self._mind = Mind(self._policy, self._inputs, self._belief, games, np.asarray(agents, np.int64))
+        slots = np.asarray(agents, np.int64)
+        self._mind = Mind(self._policy, self._inputs, self._belief, games, slots, start=self._start)
         self._generator.manual_seed(self._seed)
         self._storage = None
 
@@ -299,6 +311,10 @@ class TeamController:
         """Take note of what its last actions led to: memory is cleared where a trial (or lone episode) ended."""
         self._mind.remember(self._before, self._last, step)
         self._mind.forget(step.trial_over)
+
+    def learnt(self, game: int = 0) -> Start:
+        """Return what its agents remember of a game's trial."""
+        return self._mind.learnt(game)
 
     def snapshot(self) -> Snapshot:
         """Return its memory and random stream."""
@@ -361,8 +377,14 @@ def load_team(path: str | Path) -> Team:
         hidden_rules=tuple(BoundRule(**bound.model_dump()) for bound in card.layout.hidden_rules),
     )
     designs = {name: _read_design(design) for name, design in card.policies.items()}
-    policies, beliefs = _read_networks(folder / _WEIGHTS, layout, designs)
-    return Team(card.name, layout, designs, policies, card.plays, card.trained_on, card.adapter, folder, beliefs)
+    tensors = _read_tensors(folder / _WEIGHTS)
+    policies, beliefs = _read_networks(folder / _WEIGHTS, tensors, layout, designs)
+    starts = _read_starts(folder / _WEIGHTS, tensors, policies, beliefs)
+    return Team(
+        name=card.name, layout=layout, designs=designs, policies=policies, plays=card.plays,
+        trained_on=card.trained_on, adapter=card.adapter, path=folder, beliefs=beliefs, starts=starts,
+        adapted_to=card.adapted_to,
+    )  # fmt: skip
 
 
 def _read_design(design: _Design) -> PolicyDesign:
@@ -388,13 +410,44 @@ def _read_card(path: Path) -> _Card:
         raise UserError(f"{path} is not a team card: {key}: {first['msg'].removeprefix('Value error, ')}.") from None
 
 
-def _read_networks(
-    path: Path, layout: Layout, designs: Mapping[str, PolicyDesign]
-) -> tuple[dict[str, RelationalPolicy], dict[str, BeliefNet]]:
+def _read_tensors(path: Path) -> dict[str, Tensor]:
     try:
-        tensors = load_file(path)
+        return load_file(path)
     except (OSError, SafetensorError) as error:
         raise UserError(f"{path} cannot be read as safetensors: {str(error).splitlines()[0]}.") from error
+
+
+def _read_starts(
+    path: Path,
+    tensors: Mapping[str, Tensor],
+    policies: Mapping[str, RelationalPolicy],
+    beliefs: Mapping[str, BeliefNet],
+) -> dict[str, Start]:
+    """Return what agents remember; raises UserError where it does not fit the networks."""
+    starts = {}
+    for name, policy in policies.items():
+        found = {key.rpartition("/")[2]: value for key, value in tensors.items() if key.startswith(f"{name}{_START}/")}
+        if not found:
+            continue
+        belief = beliefs.get(name)
+        slots, width = (belief.slots, belief.memory) if belief is not None else (0, 0)
+        state, evidence = found.get("state"), found.get("evidence")
+        fits = (
+            state is not None
+            and evidence is not None
+            and len(state) == len(evidence) > 0
+            and state.shape[1:] == policy.initial_state(1).shape[1:]
+            and evidence.shape[1:] == (slots, width)
+        )
+        if not fits or state is None or evidence is None:
+            raise UserError(f"{path} holds a memory of policy {name!r} that does not fit its networks.")
+        starts[name] = Start(state, evidence)
+    return starts
+
+
+def _read_networks(
+    path: Path, tensors: Mapping[str, Tensor], layout: Layout, designs: Mapping[str, PolicyDesign]
+) -> tuple[dict[str, RelationalPolicy], dict[str, BeliefNet]]:
     policies, beliefs = {}, {}
     for name, design in designs.items():
         inputs = PolicyInputs(layout, design)

@@ -14,6 +14,7 @@ import marl_meta
 SURFACE = {
     "ThirdPartyGame",
     "UserError",
+    "adapt",
     "evaluate",
     "list_families",
     "load_family",

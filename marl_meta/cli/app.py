@@ -22,6 +22,7 @@ COMMANDS = (
     ("games", "variants", "Games"),
     ("train", "train", "Teams"),
     ("evaluate", "evaluate", "Teams"),
+    ("adapt", "adapt", "Teams"),
     ("bench", "bench", "This machine"),
     ("doctor", "doctor", "This machine"),
 )

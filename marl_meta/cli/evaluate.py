@@ -58,7 +58,7 @@ def evaluate(  # noqa: PLR0913 (the options of a command)
     from marl_meta.evaluate.run import evaluate as run
     from marl_meta.files import claim_folder
 
-    third_party = _third_party(pettingzoo, kwargs, schema)
+    third_party = third_party_game(pettingzoo, kwargs, schema)
     if third_party is not None and game is not None:
         raise UserError(
             "Either --game names a family or --pettingzoo a third-party game; both cannot be played at once."
@@ -123,7 +123,8 @@ def progress_bar() -> Iterator[Report]:
         yield advance
 
 
-def _third_party(entry_point: str | None, kwargs: str | None, schema: str | None) -> ThirdPartyGame | None:
+def third_party_game(entry_point: str | None, kwargs: str | None, schema: str | None) -> ThirdPartyGame | None:
+    """Return the third-party game that the options name, or None; raises UserError where they make none."""
     from marl_meta.evaluate.ground import ThirdPartyGame
 
     if entry_point is None:

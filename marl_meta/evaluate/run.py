@@ -35,7 +35,7 @@ Report = Callable[[int, int, str], None]
 """Told how many episodes of how many have been played, and who plays."""
 
 
-def _unreported(done: int, total: int, name: str) -> None:
+def unreported(done: int, total: int, name: str) -> None:
     """Tell nobody."""
 
 
@@ -49,7 +49,7 @@ def evaluate(
     games_per_variant: int | None = None,
     seed: int = 0,
     deterministic: bool = False,
-    report: Report = _unreported,
+    report: Report = unreported,
 ) -> Evaluation:
     """Return what teams earn on all variants of a split, beside random play and the family's hand-written players.
 
@@ -110,7 +110,7 @@ def evaluate_players(
     episodes: int,
     games_per_variant: int,
     seed: int,
-    report: Report = _unreported,
+    report: Report = unreported,
 ) -> SplitEvaluation:
     """Return what came of every match-up of `players` on a ground."""
     rounds = math.ceil(games_per_variant * ground.num_variants / max(ground.at_once, ground.num_variants))

@@ -1,0 +1,168 @@
+"""Let a team find out about one variant, and keep what it found out: `adapt(learner, experience) -> learner`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from marl_meta.evaluate.ground import Ground, ThirdPartyGame, family_ground, third_party_ground, trained_ground
+from marl_meta.evaluate.lineup import side_seed
+from marl_meta.evaluate.play import sides_of
+from marl_meta.evaluate.run import Report, unreported
+from marl_meta.games import Family
+from marl_meta.games.family import check_integer
+from marl_meta.players import RandomPlayer
+from marl_meta.rollout import Controller
+from marl_meta.team import Team, TeamController, load_team
+from marl_meta.types import FloatArray, UserError, VectorGame
+from marl_meta.wording import listed
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Adapted:
+    """What `adapt` returns."""
+
+    team: Team
+    """The team that remembers; the one that was given is as it was."""
+    game: str
+    side: str
+    rules: dict[str, Any]
+    returns: FloatArray
+    """[K] the mean over the side's agents of their returns, episode by episode."""
+    random: FloatArray
+    """[K] what random play earned in episodes from the same starts of the random streams."""
+    env_steps: int
+
+    def record(self) -> dict[str, Any]:
+        """Return it as plain values: what `marl-meta adapt --json` prints."""
+        return {
+            "team": self.team.name,
+            "game": self.game,
+            "side": self.side,
+            "rules": self.rules,
+            "episodes": len(self.returns),
+            "returns": [float(value) for value in self.returns],
+            "random": [float(value) for value in self.random],
+            "env_steps": self.env_steps,
+        }
+
+
+def adapt(
+    team: str | Path | Team,
+    *,
+    rules: Mapping[str, Any] | str | None = None,
+    game: str | Path | Family | ThirdPartyGame | None = None,
+    episodes: int = 5,
+    side: str | None = None,
+    seed: int = 0,
+    report: Report = unreported,
+) -> Adapted:
+    """Return what a team is after `episodes` episodes of one variant, and what it earned in each of them.
+
+    Teams of the game that the team does not play (or cannot) play at random.
+
+    Args:
+        team: the folder of a team (or of the run that trained it), or a loaded team; it is left as it is.
+        rules: of the variant: values that differ from the defaults, or text (inline JSON, a file, a variant_id).
+        game: a family or a third-party game of the same layout; by default the one that the team was trained on.
+        episodes: K.
+        side: name of the team of the game that it plays; by default the first that it can play.
+        seed: of the game and of everybody's draws.
+        report: is told of the progress.
+
+    Raises UserError on bad input, and for a team that does not adapt.
+    """
+    loaded = team if isinstance(team, Team) else load_team(team)
+    check_integer("episodes", episodes, low=1)
+    check_integer("seed", seed, low=0)
+    ground = _ground(loaded, game, rules)
+    if ground.num_variants != 1:
+        raise UserError("A team adapts to one variant; say which by its rules.")
+    # A trial longer than what is played: at its end the team would forget.
+    played = ground.open(1, episodes + 1, seed)
+    sides = sides_of(played)
+    chosen = side or next((name for name in sides if _can_play(loaded, played, name)), next(iter(sides)))
+    if chosen not in sides:
+        raise UserError(f"The game has no team {chosen!r}; its teams are {listed(sides)}.")
+    player = loaded.controller(played.layout, plays=chosen, seed=side_seed(seed, 0))
+    name = loaded.policy_for(next(one for one in played.layout.teams if one.name == chosen))
+    design = loaded.designs[name]
+    if not (design.recurrent and design.trial_inputs) and name not in loaded.beliefs:
+        raise UserError(
+            f"The team {loaded.name!r} does not adapt: it has neither a memory of a whole trial (meta=rl2) nor a "
+            "belief about the rules (meta=belief)."
+        )
+    try:
+        returns, steps = _play(played, {chosen: player}, chosen, episodes, seed, report)
+        variant_rules = dict(played.rules[0])
+    finally:
+        played.close()
+    other = ground.open(1, episodes + 1, seed)
+    try:
+        random, _ = _play(other, {}, chosen, episodes, seed, unreported)
+    finally:
+        other.close()
+    adapted = replace(
+        loaded,
+        starts={**loaded.starts, name: player.learnt()},
+        adapted_to={"game": ground.game, "rules": variant_rules, "episodes": episodes, "seed": seed},
+        path=None,
+    )
+    return Adapted(adapted, ground.game, chosen, variant_rules, returns, random, steps)
+
+
+def _ground(
+    team: Team, game: str | Path | Family | ThirdPartyGame | None, rules: Mapping[str, Any] | str | None
+) -> Ground:
+    if isinstance(game, ThirdPartyGame):
+        if rules is not None:
+            raise UserError("A third-party game has no rules of ours; its arguments are given with --kwargs.")
+        return third_party_ground(game)
+    if game is not None:
+        return family_ground(game, None, rules or {})
+    return trained_ground(team.trained_on, None, rules if rules is not None else {})
+
+
+def _can_play(team: Team, game: VectorGame, side: str) -> bool:
+    try:
+        team.policy_for(next(one for one in game.layout.teams if one.name == side))
+    except UserError:
+        return False
+    return True
+
+
+def _play(
+    game: VectorGame, players: Mapping[str, TeamController], side: str, episodes: int, seed: int, report: Report
+) -> tuple[FloatArray, int]:
+    """Return what a side earns in each episode [K] of the only game, and the number of steps."""
+    sides = sides_of(game)
+    all_players: dict[str, Controller] = {
+        name: players.get(name) or RandomPlayer(side_seed(seed, index)) for index, name in enumerate(sides)
+    }
+    for name, agents in sides.items():
+        all_players[name].reset(1, agents)
+    observation = game.reset().observation
+    earned: list[float] = []
+    running, steps = 0.0, 0
+    actions = np.zeros((1, game.num_agents), np.int64)
+    while len(earned) < episodes:
+        acting = observation.acting[0, sides[side]]
+        for name, agents in sides.items():
+            actions[:, agents] = all_players[name].act(observation)
+        step = game.step(actions)
+        for player in all_players.values():
+            player.observe(step)
+        running += float(step.reward[0, sides[side]].sum()) / max(int(acting.sum()), 1)
+        steps += 1
+        if not np.isfinite(running):
+            raise UserError("The game paid a reward that is not a number; nothing can be learnt from it.")
+        if step.game_over[0]:
+            earned.append(running)
+            running = 0.0
+            report(len(earned), episodes, side)
+        observation = step.observation
+    return np.array(earned, np.float32), steps
