@@ -178,6 +178,8 @@ class MetaConfig(_Section):
     """Whether hidden rules are told in training; first: in a share of the games that falls from all to none."""
     tell_steps: Positive
     """Env-steps after which nothing is told any more, for `first`."""
+    curiosity: Weight
+    """Reward for becoming certain of a hidden rule (less entropy of the belief); it falls to 0 over the run."""
     belief: BeliefConfig
     """How hidden rules are inferred, for belief."""
 

@@ -134,6 +134,8 @@ class Seat:
         self.rows = game.num_games * len(agents)
         self.reveal = 1.0 if belief is None else 0.0
         """Share of the games whose hidden rules are told, from their next trial on."""
+        self.curiosity = 0.0
+        """What an agent is paid for becoming certain of a hidden rule that it knew nothing of."""
 
     def run(self, read: ReadInputs, starts: Tensor) -> Any:
         """Return the policy's output for one step [1,M]; its memory is not moved."""
@@ -262,6 +264,7 @@ class _Book:
         self.log_prob, self.reward, self.value = torch.empty(shape), torch.empty(shape), torch.empty(shape)
         self.bootstraps, self.chains, self.weight = torch.empty(shape), torch.empty(shape), torch.empty(shape)
         self.finals: list[tuple[int, Tensor, Tensor]] = []
+        self.known: FloatArray | None = None
         self.events: list[Events] = []
         self.hidden: list[FloatArray] = []
 
@@ -270,7 +273,8 @@ class _Book:
     ) -> IntArray:
         """Write down the observation and what the policy makes of it; returns actions [B,n]."""
         seat, mind = self.seat, self.seat.mind
-        seat.storage.write(time, observation, mind.context, mind.knowledge(hidden))
+        self.known = mind.knowledge(hidden)
+        seat.storage.write(time, observation, mind.context, self.known)
         output = seat.run(seat.storage.read(slice(time, time + 1), device=seat.device), mind.starts)
         log_probs = torch.log_softmax(output.logits[0].cpu(), -1)
         action = sample(log_probs, generator)
@@ -296,7 +300,7 @@ class _Book:
         over = np.broadcast_to(ends[:, None], terminated.shape)
         # Inside a trial the next episode is the future, however this one ended; an agent that died early has none.
         dead = terminated & (over | ~step.game_over[:, None])
-        self.reward[time] = _rows(step.reward[:, agents])
+        self.reward[time] = _rows(step.reward[:, agents] + self._curiosity(hidden))
         self.bootstraps[time] = _rows(~dead)
         self.chains[time] = _rows(~(over | dead))
         self.weight[time] = _rows(acting[:, agents])
@@ -304,6 +308,16 @@ class _Book:
         if step.final is not None and (over & truncated).any():
             value = self._value(step.final, torch.zeros_like(_rows(over)), hidden)
             self.finals.append((time, _rows(over & truncated), value))
+
+    def _curiosity(self, hidden: FloatArray | None) -> FloatArray | float:
+        """Return what the agents [B,n] are paid for what the step has told them."""
+        seat = self.seat
+        spec, known = seat.inputs.knowledge, self.known
+        if not seat.curiosity or spec is None or known is None:
+            return 0.0
+        now = seat.mind.knowledge(hidden)
+        assert now is not None
+        return np.float32(seat.curiosity) * (spec.doubt(known) - spec.doubt(now))
 
     def _value(self, observation: Observation, starts: Tensor, hidden: FloatArray | None) -> Tensor:
         seat = self.seat

@@ -127,6 +127,14 @@ class Knowledge:
                 knowledge[block.start + block.width - 1] = 1.0
         return knowledge
 
+    def doubt(self, knowledge: FloatArray) -> FloatArray:
+        """Return how unsure `knowledge` [...,W] is in all [...]: of every rule from 0 (certain) to 1, summed."""
+        total = np.zeros(knowledge.shape[:-1], np.float32)
+        for unknown in self.unknowns:
+            columns = [block.start + block.width - 1 for block in unknown.blocks]
+            total += knowledge[..., columns].mean(-1)
+        return total
+
     def write(self, knowledge: FloatArray, kind: SmallIntArray, agents: IntArray, own: FloatArray, edges: FloatArray,
               mask: npt.NDArray[np.bool_], first: int) -> None:  # fmt: skip
         """Put each receiver's `knowledge` [B,n,W] onto the nodes that it sees, from column `first` on.

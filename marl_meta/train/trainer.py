@@ -69,6 +69,7 @@ class Trainer:
         for collector in self.cast.collectors:
             for name, seat in collector.seats.items():
                 seat.reveal = self.cast.learners[name].reveal(self.env_steps)
+                seat.curiosity = config.meta.curiosity * (1.0 - progress)
         collected = self.workers.map(lambda collector: collector.collect(config.train.horizon), self.cast.collectors)
         played = time.monotonic()
         metrics: Metrics = {}

@@ -96,6 +96,22 @@ def test_the_first_games_are_told() -> None:
     assert not seat.mind.told.any()
 
 
+def test_what_a_step_tells_is_paid() -> None:
+    plain, curious = collector(harvest(), horizon=60), collector(harvest(), horizon=60)
+    curious.seats["all"].curiosity = 2.0
+    one, other = plain.collect(60)[0]["all"], curious.collect(60)[0]["all"]
+    assert torch.equal(one.action, other.action)
+    paid = (other.reward - one.reward).view(60, 6, 4)
+    seat = curious.seats["all"]
+    spec, belief, share = seat.inputs.knowledge, seat.mind.belief, other.testimony
+    assert spec is not None and belief is not None and share is not None
+    memory, _ = remembered(belief, share, np.arange(6))
+    doubt = torch.from_numpy(spec.doubt(belief(memory).knowledge.detach().numpy())).view(60, 6, 4)
+    torch.testing.assert_close(paid[:49], 2.0 * (doubt[:49] - doubt[1:50]), atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(paid[50:59], 2.0 * (doubt[50:59] - doubt[51:]), atol=1e-5, rtol=1e-5)
+    assert paid.abs().max() > 0.01 and paid[49].abs().max() < 1.0  # the end of a trial makes nobody unsure again
+
+
 def test_beliefs_are_learnt_and_shares_of_games_change_nothing() -> None:
     torch.manual_seed(0)
     losses = []

@@ -45,6 +45,14 @@ def test_the_columns_by_hand() -> None:
     assert spec.ignorance().tolist() == [*[third, third, third, 1] * 3, *(0.5, 0.5, 1), *(0, 1), *(0.5, 0.5, 1)]
 
 
+def test_doubt_is_one_for_every_rule_of_which_nothing_is_known() -> None:
+    spec = Knowledge(UNKNOWNS, LAYOUT)
+    assert spec.doubt(np.stack([spec.ignorance(), spec.truth(RULES)[0]])).tolist() == [4.0, 0.0]
+    half = spec.ignorance()
+    half[3] = 0.4  # red's payoff, one of three
+    assert spec.doubt(half) == pytest.approx(4 - 0.6 / 3)
+
+
 def test_only_orderings_that_can_be_are_weighed() -> None:
     spec = Knowledge(UNKNOWNS, LAYOUT)
     orderings = spec.unknowns[0].orderings
