@@ -161,6 +161,10 @@ class BeliefConfig(_Section):
     """Width of the memory for each kind of entity (D)."""
     events: Literal["contacts", "all"]
     """contacts: what is touched or displaced is evidence; all: every entity at every step."""
+    read: Literal["head", "matching", "prototypes"]
+    """How a belief is read: by a head, or from an episodic memory by matching or by prototypes."""
+    examples: Positive
+    """Examples of past tasks that the episodic memory keeps of each rule."""
     learning_rate: Annotated[float, Field(gt=0.0)]
     """Adam's step size at the start; it falls to a tenth."""
     epochs: Positive
@@ -172,8 +176,9 @@ class BeliefConfig(_Section):
 class MetaConfig(_Section):
     """How the team comes to know the hidden rules of a variant."""
 
-    name: Literal["none", "rl2", "belief", "oracle"]
-    """none: it does not; rl2: recurrent memory over a trial; belief: it infers them; oracle: it is told."""
+    name: Literal["none", "rl2", "belief", "episodic", "oracle"]
+    """none: it does not; rl2: recurrent memory over a trial; belief: it infers them; episodic: it infers them from
+    remembered tasks; oracle: it is told."""
     tell: Literal["never", "first", "always"]
     """Whether hidden rules are told in training; first: in a share of the games that falls from all to none."""
     tell_steps: Positive

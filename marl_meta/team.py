@@ -83,6 +83,8 @@ class _BeliefDesign(_Model):
     hidden: PositiveInt
     memory: PositiveInt
     events: Literal["contacts", "all"]
+    read: Literal["head", "matching", "prototypes"] = "head"
+    examples: PositiveInt = 512
 
 
 class _Design(_Model):

@@ -21,6 +21,9 @@ from marl_meta.rl.sharding import Workers
 from marl_meta.rollout import Testimony
 from marl_meta.types import IntArray
 
+EXAMPLES = 4
+"""From how many games of each share an iteration's examples for an episodic memory are taken."""
+
 
 @dataclass(frozen=True, slots=True)
 class BeliefSettings:
@@ -61,12 +64,27 @@ def improve_belief(
             optimiser.step()
             found.append(torch.stack([statistics for _, statistics in parts]).sum(0))
     sums = torch.stack(found).sum(0) if found else torch.zeros(6)
+    if net.recalls:
+        _keep_examples(net, shares, order)
     weight, first, last = (max(float(sums[index]), 1.0) for index in (0, 3, 5))
     return {
         "belief_loss": float(sums[1]) / weight,
         "belief_start": float(sums[2]) / first,
         "belief_end": float(sums[4]) / last,
     }
+
+
+@torch.no_grad()
+def _keep_examples(net: BeliefNet, shares: Sequence[Testimony], order: np.random.Generator) -> None:
+    """Have the net keep what some agents remember at the last step, with the rules of their games."""
+    for share in shares:
+        games = order.permutation(share.hidden.shape[1])[:EXAMPLES]
+        agents = share.starts.shape[1] // share.hidden.shape[1]
+        memory, rows = remembered(net, share, games)
+        acting = share.weight[-1, rows].bool()
+        hidden = np.repeat(share.hidden[-1, games], agents, axis=0)[acting.numpy()]
+        spec = net.knowledge
+        net.keep_examples(memory[-1][acting], spec.classes(hidden), spec.numbers(hidden))
 
 
 def _gradients(

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from marl_meta.nets.events import Events
 from marl_meta.nets.knowledge import Block, Knowledge, Unknown
+from marl_meta.nets.recall import Recall
 from marl_meta.types import FloatArray, IntArray
 
 _LEAST_DEVIATION = 0.02
@@ -39,17 +40,26 @@ class BeliefNet(nn.Module):
     """Events -> memory [R,slots,D] -> belief, for the unknown rules of one layout."""
 
     def __init__(
-        self, knowledge: Knowledge, kinds: tuple[str, ...], event_width: int, hidden: int = 64, memory: int = 32
-    ) -> None:
-        """`kinds` are the kinds of entity that events tell apart; the memory has a slot for each, then the own one."""
+        self, knowledge: Knowledge, kinds: tuple[str, ...], event_width: int, hidden: int = 64, memory: int = 32,
+        read: str = "head", examples: int = 512,
+    ) -> None:  # fmt: skip
+        """Make a network that knows nothing.
+
+        `kinds` are the kinds of entity that events tell apart; the memory has a slot for each, then the own one. `read`
+        says how a belief is read from it: by a `head`, or as by `nets.recall` from `examples` of past tasks, by
+        `matching` or `prototypes`.
+        """
         super().__init__()
         self.knowledge, self.slots, self.memory = knowledge, len(kinds) + 1, memory
         self.event = nn.Sequential(
             nn.Linear(event_width, hidden), nn.ReLU(), nn.Linear(hidden, hidden), nn.ReLU(), nn.Linear(hidden, memory)
         )
+        sizes = [max(block.size for block in unknown.blocks) for unknown in knowledge.unknowns]
         self.heads = nn.ModuleList(
-            _head(3 * memory, hidden, max((block.size for block in unknown.blocks), default=0) or 2)
-            for unknown in knowledge.unknowns
+            _head(3 * memory, hidden, size or 2)
+            if read == "head"
+            else Recall(3 * memory, hidden, size, examples, prototypes=read == "prototypes")
+            for size in sizes
         )
         self._kinds = {block: [kinds.index(kind) for kind in block.kinds] for block in knowledge.blocks}
 
@@ -60,14 +70,10 @@ class BeliefNet(nn.Module):
 
     def forward(self, memory: Tensor) -> Belief:
         """Return the belief that a memory [...,slots,D] holds."""
-        total, own = memory.sum(-2), memory[..., -1, :]
         columns: list[Tensor] = []
         log_probs: list[Tensor] = []
         for unknown, head in zip(self.knowledge.unknowns, self.heads, strict=True):
-            scores = [
-                head(torch.cat([memory[..., self._kinds[block], :].sum(-2), own, total], -1))
-                for block in unknown.blocks
-            ]
+            scores = [head(self._seen_of(block, memory)) for block in unknown.blocks]
             if unknown.orderings is not None:
                 joint = self._joint(scores, torch.from_numpy(unknown.orderings))
                 log_probs.append(joint)
@@ -78,6 +84,27 @@ class BeliefNet(nn.Module):
                     log_probs.append(own_log_probs)
                     columns.append(own_columns)
         return Belief(torch.cat(columns, -1), tuple(log_probs))
+
+    def _seen_of(self, block: Block, memory: Tensor) -> Tensor:
+        """Return what a memory [...,slots,D] has seen of a block [...,3D]: of its kinds, of the agent, in all."""
+        of_kinds = memory[..., self._kinds[block], :].sum(-2)
+        return torch.cat([of_kinds, memory[..., -1, :], memory.sum(-2)], -1)
+
+    @property
+    def recalls(self) -> bool:
+        """Whether beliefs are read from examples of past tasks."""
+        return any(isinstance(head, Recall) for head in self.heads)
+
+    @torch.no_grad()
+    def keep_examples(self, memory: Tensor, classes: IntArray, numbers: FloatArray) -> None:
+        """Keep memories [C,slots,D] of past tasks as examples, with what was true in them (`Knowledge`), [C,blocks]."""
+        place = 0
+        for unknown, head in zip(self.knowledge.unknowns, self.heads, strict=True):
+            for block in unknown.blocks:
+                if isinstance(head, Recall):
+                    truth = classes[:, place] if block.size else numbers[:, place]
+                    head.examples.write(self._seen_of(block, memory), torch.from_numpy(np.ascontiguousarray(truth)))
+                place += 1
 
     @staticmethod
     def _joint(scores: list[Tensor], orderings: Tensor) -> Tensor:

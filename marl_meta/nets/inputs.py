@@ -29,6 +29,10 @@ class BeliefDesign:
     """Width of the memory for each kind of entity (D)."""
     events: str = "contacts"
     """`contacts`: what is touched or displaced is evidence; `all`: every entity at every step."""
+    read: str = "head"
+    """How a belief is read: by a `head`, or from examples of past tasks by `matching` or `prototypes`."""
+    examples: int = 512
+    """How many examples are kept of each rule."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +121,9 @@ class PolicyInputs:
         if design is None or self.knowledge is None or self.events is None:
             return None
         kinds = self.design.kinds or self.layout.kinds
-        return BeliefNet(self.knowledge, kinds, self.events.width, design.hidden, design.memory)
+        return BeliefNet(
+            self.knowledge, kinds, self.events.width, design.hidden, design.memory, design.read, design.examples
+        )
 
     def storage(self, steps: int, game: VectorGame, agents: IntArray, shared_view: bool) -> InputStorage:
         """Return room for `steps` observations of `game` as `agents` see them."""

@@ -24,6 +24,8 @@ from marl_meta.types import BoundRule, IntArray, Layout, TeamLayout, UserError, 
 from marl_meta.wording import listed
 
 MOST_THREADS = 8
+INFERRING = ("belief", "episodic")
+"""Meta-learners that infer hidden rules."""
 DENSE_ENTITIES = 256
 """Up to so many entities the dense path of a layer is the faster one."""
 
@@ -109,14 +111,16 @@ def design_policy(config: Config, layout: Layout) -> PolicyDesign:
     """Return the design that a config's policies have in a game of this layout."""
     game, policy, meta = config.game, config.policy, config.meta
     unknowns: tuple[BoundRule, ...] = ()
-    if meta.tell != "never" or meta.name == "belief":
+    if meta.tell != "never" or meta.name in INFERRING:
         unknowns = () if game.family == "pettingzoo" else varying_unknowns(load_family(game.family), game.split)
         if not unknowns:
             raise UserError(
                 f"Config key meta={meta.name} needs hidden rules that differ between variants: game.split must name a "
                 "split of the family that has some."
             )
-    infers = BeliefDesign(meta.belief.hidden, meta.belief.memory, meta.belief.events)
+    infers = BeliefDesign(
+        meta.belief.hidden, meta.belief.memory, meta.belief.events, meta.belief.read, meta.belief.examples
+    )
     rules = () if game.family == "pettingzoo" else varying_rules(load_family(game.family), game.split)
     return PolicyDesign(
         hidden=policy.hidden,
@@ -130,7 +134,7 @@ def design_policy(config: Config, layout: Layout) -> PolicyDesign:
         trial_inputs=policy.trial_inputs,
         clock=policy.clock,
         unknowns=unknowns,
-        belief=infers if meta.name == "belief" else None,
+        belief=infers if meta.name in INFERRING else None,
     )
 
 
