@@ -23,6 +23,7 @@ COMMANDS = (
     ("train", "train", "Teams"),
     ("evaluate", "evaluate", "Teams"),
     ("adapt", "adapt", "Teams"),
+    ("team", "team", "Teams"),
     ("bench", "bench", "This machine"),
     ("doctor", "doctor", "This machine"),
 )

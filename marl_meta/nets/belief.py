@@ -95,6 +95,20 @@ class BeliefNet(nn.Module):
         """Whether beliefs are read from examples of past tasks."""
         return any(isinstance(head, Recall) for head in self.heads)
 
+    def examples(self) -> dict[str, dict[str, int]]:
+        """Return how many examples of past tasks are kept, by rule and value; empty where beliefs are read by heads."""
+        found: dict[str, dict[str, int]] = {}
+        for unknown, head in zip(self.knowledge.unknowns, self.heads, strict=True):
+            if isinstance(head, Recall):
+                truth = head.examples.truth[: head.examples.count]
+                names = [name.partition("=")[2] for name in unknown.blocks[0].names[:-1]]
+                if head.size:
+                    counts = torch.bincount(truth.long(), minlength=head.size).tolist()
+                    found[unknown.rule] = dict(zip(names, counts, strict=True))
+                else:
+                    found[unknown.rule] = {"numbers": len(truth)}
+        return found
+
     @torch.no_grad()
     def keep_examples(self, memory: Tensor, classes: IntArray, numbers: FloatArray) -> None:
         """Keep memories [C,slots,D] of past tasks as examples, with what was true in them (`Knowledge`), [C,blocks]."""

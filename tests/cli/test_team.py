@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import torch
+from typer.testing import CliRunner
+
+from marl_meta.cli.team import team
+from marl_meta.games import make_vec
+from marl_meta.nets.inputs import BeliefDesign, PolicyDesign, PolicyInputs
+from marl_meta.team import Team
+
+
+def saved(folder: Path, read: str) -> str:
+    layout = make_vec("harvest", num_games=1).layout
+    design = PolicyDesign(8, 2, kinds=layout.kinds, unknowns=layout.hidden_rules, belief=BeliefDesign(8, 4, read=read))
+    inputs = PolicyInputs(layout, design)
+    belief = inputs.build_belief()
+    assert belief is not None
+    hidden = make_vec("harvest", num_games=5, split="train", seed=0).hidden_rules
+    belief.keep_examples(torch.randn(5, 6, 4), belief.knowledge.classes(hidden), belief.knowledge.numbers(hidden))
+    Team(
+        name="collectors",
+        layout=layout,
+        designs={"all": design},
+        policies={"all": inputs.build_policy()},
+        plays={"gatherer": "all"},
+        trained_on={"game": {"family": "harvest", "split": "train"}, "meta": "episodic", "env_steps": 7},
+        beliefs={"all": belief},
+    ).save(folder)
+    return str(folder)
+
+
+def test_what_a_team_is(tmp_path: Path) -> None:
+    path = saved(tmp_path / "team", "matching")
+    record = json.loads(CliRunner().invoke(team, ["inspect", path, "--json"], catch_exceptions=False).stdout)
+    policy = record["policies"]["all"]
+    assert record["team"] == "collectors" and record["trained_on"] == {"meta": "episodic", "env_steps": 7}
+    assert policy["infers_by"] == "matching" and policy["plays"] == ["gatherer"]
+    assert policy["hidden_rules"] == ["agents_needed", "collision_sign", "control", "payoff"]
+    assert {rule: sum(values.values()) for rule, values in policy["examples"].items()} == {
+        "payoff": 15, "agents_needed": 5, "control": 5, "collision_sign": 5,
+    }  # fmt: skip
+    assert policy["examples"]["payoff"] == {"-1": 5, "0": 5, "1": 5}
+    shown = CliRunner().invoke(team, ["inspect", path], catch_exceptions=False).stdout
+    assert "collectors, trained on harvest (train)" in shown and "examples of past tasks" in shown
+
+
+def test_a_team_without_an_episodic_memory(tmp_path: Path) -> None:
+    path = saved(tmp_path / "team", "head")
+    shown = CliRunner().invoke(team, ["inspect", path], catch_exceptions=False).stdout
+    assert "infers by" in shown and "examples" not in shown
