@@ -189,11 +189,19 @@ def _chart(name: str) -> str:
     return f"eval/{'heldout' if 'held_out' in split else 'seen'}/{metric}"
 
 
+EXPLODED_KL = 5.0
+"""In nats: a policy that has moved so far in one update plays another game than the one that it learnt from."""
+
+
 def _refuse_divergence(metrics: Metrics, folder: RunFolder) -> None:
-    """Raise UserError when a number of the iteration is not finite: nothing after it would be worth having."""
+    """Raise UserError when a number of the iteration is not finite, or a policy jumped: nothing after it is good."""
     for name, value in metrics.items():
-        if value is not None and not math.isfinite(value):
+        if value is None:
+            continue
+        jumped = name.endswith("/kl") and value > EXPLODED_KL
+        if not math.isfinite(value) or jumped:
+            found = f"{value:.3g}, more than {EXPLODED_KL:g}," if jumped and math.isfinite(value) else str(value)
             raise UserError(
-                f"Training diverged: {name} is {value} at iteration {metrics['iteration']}. The last good checkpoint "
+                f"Training diverged: {name} is {found} at iteration {metrics['iteration']}. The last good checkpoint "
                 f"is kept in {folder.checkpoints}; try a lower algorithm.learning_rate."
             )

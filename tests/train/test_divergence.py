@@ -73,3 +73,19 @@ def test_a_learning_rate_that_is_far_too_high(overrides: Overrides) -> None:
     settings: dict[str, Any] = {"algorithm__learning_rate": 1e30, "algorithm__max_grad_norm": "null"}
     with pytest.raises(UserError, match=r"Training diverged.*try a lower algorithm.learning_rate"):
         train(overrides(**settings), quiet=True)
+
+
+def test_a_policy_that_jumps_is_not_kept(overrides: Overrides, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    improve = Learner.improve
+    calls = []
+
+    def jumping(self: Learner, *arguments: Any) -> dict[str, float]:
+        calls.append(1)
+        return improve(self, *arguments) | {"kl": 6.5 if len(calls) == 4 else 4.5}
+
+    monkeypatch.setattr(Learner, "improve", jumping)
+    with pytest.raises(UserError, match=r"players/kl is 6.5, more than 5, at iteration 4\. The last good checkpoint"):
+        train(overrides(train__checkpoint_iterations=1, train__keep=1), quiet=True)
+    (folder,) = tmp_path.glob("**/checkpoints")
+    checkpoint = read_newest(folder)
+    assert checkpoint is not None and checkpoint.values["iteration"] == 3
