@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -68,6 +69,20 @@ def claim_folder(folder: Path, advice: str) -> Path:
     except OSError as error:
         raise UserError(f"{folder} cannot be made: {one_line(error)}.") from error
     return folder
+
+
+@contextmanager
+def claimed_folder(folder: Path, advice: str) -> Iterator[Path]:
+    """Yield `folder` as `claim_folder` returns it; where nothing is written to it, all is as before in the end."""
+    made = [path for path in (folder, *folder.parents) if not path.exists()]
+    yielded = claim_folder(folder, advice)
+    try:
+        yield yielded
+    finally:
+        for path in made:
+            if any(path.iterdir()):
+                break
+            path.rmdir()
 
 
 class JsonLines:

@@ -220,15 +220,22 @@ class Team:
 
         Raises UserError for a team that has no use for them, and for a game that does not have them.
         """
-        name = self.policy_for(_team_of(game.layout, plays))
-        design = self.designs[name]
+        knowledge = self.knowledge(game.layout, plays)
+        return OracleController(self.controller(game.layout, plays, seed, deterministic), knowledge, game)
+
+    def knowledge(self, layout: Layout, plays: str | None = None) -> Knowledge:
+        """Return the columns of what it can know of the hidden rules of games of that layout.
+
+        Raises UserError for a team that has no use for them, and for a layout that does not have them.
+        """
+        design = self.designs[self.policy_for(_team_of(layout, plays))]
         if not design.unknowns:
             raise UserError(f"The team {self.name!r} cannot be told hidden rules: it was trained without (meta=none).")
-        knowledge = Knowledge(design.unknowns, game.layout)
+        knowledge = Knowledge(design.unknowns, layout)
         if not knowledge.tellable:
             rules = sorted({bound.rule for bound in design.unknowns})
             raise UserError(f"The team {self.name!r} cannot be told the hidden rules {rules}: the game has others.")
-        return OracleController(self.controller(game.layout, plays, seed, deterministic), knowledge, game)
+        return knowledge
 
     def check(self, layout: Layout, design: PolicyDesign) -> None:
         """Raise UserError unless a policy of this design can read observations of `layout`."""
@@ -288,7 +295,11 @@ class TeamController:
 
     def act(self, observation: Observation) -> IntArray:
         """Return its agents' actions [B,n], sampled from the policy, or the likeliest if it is deterministic."""
-        return self.act_on(observation, self._mind.knowledge())
+        return self.act_on(observation, self.knowledge())
+
+    def knowledge(self) -> FloatArray | None:
+        """Return what each agent believes of the hidden rules [B,n,W] (`nets.knowledge`); None where it infers none."""
+        return self._mind.knowledge()
 
     @torch.no_grad()
     def act_on(self, observation: Observation, knowledge: FloatArray | None) -> IntArray:

@@ -66,6 +66,11 @@ class Tracker:
         if self._run is not None:
             self._attempt(self._run.log, dict(metrics))
 
+    def log_table(self, name: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+        """Record a table by name."""
+        if self._run is not None:
+            self._attempt(_log_table, self._run, name, columns, rows)
+
     def log_folder(self, name: str, kind: str, folder: Path, aliases: Sequence[str] = ()) -> None:
         """Keep the files of a folder as the next version of the artifact `name` of that kind."""
         if self._run is not None:
@@ -88,8 +93,19 @@ class Tracker:
             self._run, self.mode, self.status = None, "off", f"W&B off: {_reason(error)}"
 
 
+def _log_table(run: wandb.Run, name: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    import wandb
+
+    run.log({name: wandb.Table(columns=list(columns), data=[list(row) for row in rows])})
+
+
 def open_tracker(
-    config: TrackingConfig, run_dir: Path, values: Mapping[str, Any], name: str, resume_id: str | None = None
+    config: TrackingConfig,
+    run_dir: Path,
+    values: Mapping[str, Any],
+    name: str,
+    resume_id: str | None = None,
+    job_type: str = "train",
 ) -> Tracker:
     """Return a tracker for the run `name`, with `values` as its config; never raises and never asks.
 
@@ -107,7 +123,7 @@ def open_tracker(
         "project": config.project,
         "group": config.group,
         "name": name,
-        "job_type": "train",
+        "job_type": job_type,
         "config": dict(values),
         "dir": str(run_dir),
         "id": resume_id,

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,6 +17,7 @@ from marl_meta.types import UserError
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from marl_meta.evaluate.adapted import Adaptation
     from marl_meta.evaluate.ground import ThirdPartyGame
     from marl_meta.evaluate.results import Evaluation, SplitEvaluation
     from marl_meta.evaluate.run import Report
@@ -26,12 +28,28 @@ LINE_SECONDS = 10.0
 
 _SPLIT = "Split to play on (may be repeated); by default the held-out one beside the split of the training."
 _RULES = "Instead of a split, the rules of one variant: inline JSON, a YAML or JSON file, or a variant_id."
-_EPISODES = "Episodes of one variant that are played in a row, memory kept; by default as many as in the training."
+_EPISODES = (
+    "Episodes of one variant that are played in a row, memory kept; by default 5 for teams trained on several, else 1."
+)
 _GAMES = "How many such trials of each variant are played; by default about a thousand in all."
 _GAME = "Family to play; by default the one that the teams were trained on."
 _PETTINGZOO = "Third-party game to play instead, such as mpe2.simple_spread_v3:parallel_env."
 _SCHEMA = "What the third-party game's flat observations mean: simple_spread, simple_tag, ..., or a YAML file."
-_REPORT = "Folder, new or empty, for evaluation.json, evaluation.csv and a chart (returns.png)."
+_REPORT = "Folder, new or empty, for a page (report.html, where teams can adapt), tables and charts."
+_ORACLE = (
+    "Team (trained with meta=oracle) that scores 1, told the hidden rules; by default each team itself, told them."
+)
+_WANDB = "Whether the numbers also go to W&B: a run for each team, whose files are kept in the report's folder."
+_GROUP = "Count teams that were trained with the same meta also together, as seeds of one learner."
+
+
+class WandbMode(StrEnum):
+    """What `tracking.wandb` may be."""
+
+    AUTO = "auto"
+    ONLINE = "online"
+    OFFLINE = "offline"
+    OFF = "off"
 
 
 def evaluate(  # noqa: PLR0913 (the options of a command)
@@ -48,36 +66,49 @@ def evaluate(  # noqa: PLR0913 (the options of a command)
     pettingzoo: Annotated[str | None, typer.Option(help=_PETTINGZOO)] = None,
     kwargs: Annotated[str | None, typer.Option(help="Arguments of the third-party game, as JSON.")] = None,
     schema: Annotated[str | None, typer.Option(help=_SCHEMA)] = None,
+    oracle: Annotated[Path | None, typer.Option(help=_ORACLE)] = None,
+    group: Annotated[bool, typer.Option("--group", help=_GROUP)] = False,
     report: Annotated[Path | None, typer.Option(help=_REPORT)] = None,
+    wandb: Annotated[WandbMode, typer.Option(help=_WANDB)] = WandbMode.OFF,
+    project: Annotated[str, typer.Option(help="W&B project.")] = "marl-meta",
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object on standard output and nothing else.")
     ] = False,
 ) -> None:
-    """Say what teams earn, with confidence intervals, beside random and hand-written play."""
+    """Say what teams earn, and how well they adapt, with confidence intervals, beside random and hand-written play."""
+    from marl_meta.config import TrackingConfig
     from marl_meta.evaluate.report import write_report
     from marl_meta.evaluate.run import evaluate as run
-    from marl_meta.files import claim_folder
+    from marl_meta.evaluate.tracked import track
+    from marl_meta.files import claimed_folder
 
     third_party = third_party_game(pettingzoo, kwargs, schema)
     if third_party is not None and game is not None:
         raise UserError(
             "Either --game names a family or --pettingzoo a third-party game; both cannot be played at once."
         )
-    if report is not None:
-        claim_folder(report, "give the report a folder of its own")
-    with progress_bar() as advance:
-        evaluation = run(
-            list(teams),
-            game=third_party or game,
-            split=split or None,
-            rules=rules,
-            episodes=episodes,
-            games_per_variant=games,
-            seed=seed,
-            deterministic=deterministic,
-            report=advance,
-        )
-    written = write_report(evaluation, report) if report is not None else []
+    if wandb is not WandbMode.OFF and report is None:
+        raise UserError(f"--wandb {wandb.value} needs --report: W&B's files are kept in the report's folder.")
+    with claimed_folder(report, "give the report a folder of its own") if report is not None else nullcontext():
+        with progress_bar() as advance:
+            evaluation = run(
+                list(teams),
+                game=third_party or game,
+                split=split or None,
+                rules=rules,
+                episodes=episodes,
+                games_per_variant=games,
+                seed=seed,
+                deterministic=deterministic,
+                oracle=oracle,
+                group=group,
+                report=advance,
+            )
+        written = write_report(evaluation, report) if report is not None else []
+        if report is not None:
+            tracking = TrackingConfig(wandb=wandb.value, project=project, group=None)
+            for status in track(evaluation, tracking, report) if wandb is not WandbMode.OFF else ():
+                typer.echo(status, err=True)
     if as_json:
         typer.echo(json.dumps(evaluation.record()))
         return
@@ -95,9 +126,58 @@ def show(evaluation: Evaluation) -> None:
         for side in split.sides:
             console.print(_title(split, side), highlight=False)
             console.print(_cross_table(split, side) if len(split.sides) > 1 else _table(split, side))
+        if split.adaptation is not None:
+            console.print(f"[bold]How well they adapt[/bold] to {_shown(', '.join(split.adaptation.hidden))}")
+            console.print(_score_table(split.adaptation))
+            for line in _remarks(split.adaptation):
+                console.print(line, highlight=False)
     several = any(len(split.variant_ids) > 1 for split in evaluation.splits)
     note = "Intervals: 95 %, by bootstrap over games: of the mean over exactly these variants"
     console.print(f"{note}{'; over variants: of the mean over all of their kind' if several else ''}.", style="dim")
+
+
+def _score_table(adaptation: Adaptation) -> Table:
+    """Return the table of scores: 0 is random play, 1 a team that is told the hidden rules."""
+    from marl_meta.evaluate.page import episodes_text
+
+    table = _new_table("player")
+    episodes = next((len(one.curve.iqm) for one in adaptation.learners if one.curve is not None), 0)
+    for column in (*(f"S_{k + 1}" for k in range(episodes)), "area", "to 0.9"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for one in adaptation.learners:
+        if (found := one.curve) is None:
+            continue
+        scores = [f"{found.iqm[k]:.2f} ±{(found.high[k] - found.low[k]) / 2:.2f}" for k in range(episodes)]
+        others = [f"{found.area.value:.2f}", episodes_text(found.episodes_to_enough, episodes)]
+        table.add_row(_shown(one.name), *scores, *others, style="bold cyan" if one.role in ("team", "group") else "")
+    return table
+
+
+def _remarks(adaptation: Adaptation) -> Iterator[str]:
+    """Yield what else there is to say about adaptation, a line each."""
+    for pair in adaptation.better:
+        last = pair.probability[-1]
+        ends = f"{last.low:.2f} to {last.high:.2f}"
+        names = f"{_shown(pair.name)} earns more than {_shown(pair.other)}"
+        yield f"On a variant, {names} in the last episode with probability {last.value:.2f} ({ends})."
+    for name, calibration in adaptation.calibrations.items():
+        yield f"Beliefs of {_shown(name)}: expected calibration error {calibration.reliability().error:.3f}."
+    for one in adaptation.learners:
+        if one.role not in ("team", "group"):
+            continue
+        if one.curve is not None:
+            gain = one.curve.gain
+            yield (
+                f"{_shown(one.name)}, measured by {_shown(one.oracle)}: gains {gain.value:.2f} "
+                f"({gain.low:.2f} to {gain.high:.2f}) in a trial; 20th percentile over variants "
+                f"{one.curve.lowest[-1]:.2f} in the end."
+            )
+        if left_out := adaptation.left_out(one):
+            which = _shown(", ".join(left_out)) if one.curve is not None else "all"
+            yield (
+                f"Left out for {_shown(one.name)}, because {_shown(one.oracle)} hardly earns more than random play "
+                f"there: {len(left_out)} of {len(adaptation.variant_ids)} variants ({which})."
+            )
 
 
 @contextmanager

@@ -15,7 +15,7 @@ _FACTOR = 3
 """Everything is drawn so many times too large and then shrunk, so that all edges are smooth."""
 
 _INK, _FAINT, _GRID, _PAPER = (34, 34, 34), (112, 112, 112), (232, 230, 224), (255, 255, 255)
-_SCRIPTED, _RANDOM = (138, 138, 138), (200, 198, 192)
+_SCRIPTED, _RANDOM, _CONTROL = (138, 138, 138), (200, 198, 192), (168, 176, 196)
 TEAM_COLORS: tuple[Color, ...] = (BLUE, ORANGE, GREEN, PURPLE, SKY)
 
 _MARGIN, _VALUE_WIDTH, _ROW_GAP, _GROUP_GAP, _PANEL_GAP = 28, 72, 8, 14, 26
@@ -53,7 +53,7 @@ def player_color(origin: str, index: int) -> Color:
     """Return the color of a player; `index` counts the trained teams."""
     if origin == "team":
         return TEAM_COLORS[index % len(TEAM_COLORS)]
-    return _SCRIPTED if origin == "scripted" else _RANDOM
+    return {"scripted": _SCRIPTED, "control": _CONTROL}.get(origin, _RANDOM)
 
 
 def draw_chart(title: str, subtitle: str, panels: Sequence[Panel]) -> Image.Image:

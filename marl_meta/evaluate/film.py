@@ -50,7 +50,7 @@ def _take(family: Family, variant: Variant, player: Player, seed: int) -> list[t
     """Return the pictures of an episode, each with the mean return of an agent so far."""
     game = make_vec(family, num_games=1, rules=variant.rules, seed=seed)
     sides = sides_of(game)
-    controllers = {side: player.make(game.layout, side, side_seed(seed, i)) for i, side in enumerate(sides)}
+    controllers = {side: player.make(game, side, side_seed(seed, i)) for i, side in enumerate(sides)}
     for side, agents in sides.items():
         controllers[side].reset(1, agents)
     pictures = []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 from marl_meta.games import Family, load_family, make_vec, parse_rules
 from marl_meta.interop.schemas import load_schema
 from marl_meta.interop.vector import PettingZooVector
-from marl_meta.types import UserError, VectorGame
+from marl_meta.types import UserError, Variant, VectorGame
 
 GAMES_AT_ONCE = 1024
 """Games of ours that run side by side; more play one after the other."""
@@ -41,6 +41,8 @@ class Ground:
     split: str | None
     """None where rules were given."""
     num_variants: int
+    rules: tuple[Mapping[str, Any], ...]
+    """Of the variants, in the order in which they are played; empty where they are a third party's."""
     family: Family | None
     """Whose hand-written players can play here."""
     at_once: int
@@ -67,20 +69,32 @@ def family_ground(
     if split is not None and rules is not None:
         raise UserError("An evaluation takes either a split or rules, not both: a split brings its own rules.")
     if split is not None:
-        variants = chosen.split(split)
-    else:
-        variants = [parse_rules(rules, chosen) if isinstance(rules, str) else chosen.variant(rules)]
+        return variants_ground(chosen, split, chosen.split(split))
+    only = parse_rules(rules, chosen) if isinstance(rules, str) else chosen.variant(rules)
+    return variants_ground(chosen, None, [only])
+
+
+def variants_ground(family: Family, split: str | None, variants: Sequence[Variant]) -> Ground:
+    """Return a ground of these variants of a family.
+
+    They are played in the order of their ids, because a game's random stream depends on its place: so what is found
+    does not depend on the order in which somebody lists them. Raises UserError where there are none.
+    """
+    if not variants:
+        raise UserError(f"The split {split!r} of {family.name} has no variants; there has to be at least one to play.")
+    variants = sorted(variants, key=lambda variant: variant.variant_id)
 
     def open_games(copies: int, episodes: int, seed: int) -> VectorGame:
         assigned = [variant.rules for variant in variants] * copies
-        return make_vec(chosen, num_games=len(assigned), rules=assigned, seed=seed, episodes_per_trial=episodes)
+        return make_vec(family, num_games=len(assigned), rules=assigned, seed=seed, episodes_per_trial=episodes)
 
-    third_party = chosen.entry_point.startswith(_THIRD_PARTY_MAKER)
+    third_party = family.entry_point.startswith(_THIRD_PARTY_MAKER)
     return Ground(
-        game=chosen.name,
+        game=family.name,
         split=split,
         num_variants=len(variants),
-        family=chosen,
+        rules=tuple(variant.rules for variant in variants),
+        family=family,
         at_once=THIRD_PARTY_GAMES_AT_ONCE if third_party else GAMES_AT_ONCE,
         games_per_variant=_games_per_variant(128 if third_party else 1024, len(variants)),
         open=open_games,
@@ -100,6 +114,7 @@ def third_party_ground(game: ThirdPartyGame) -> Ground:
         game=game.entry_point,
         split=None,
         num_variants=1,
+        rules=(),
         family=load_family(schema.family) if schema is not None and schema.family is not None else None,
         at_once=THIRD_PARTY_GAMES_AT_ONCE,
         games_per_variant=_games_per_variant(128, 1),

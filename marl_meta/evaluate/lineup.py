@@ -14,10 +14,11 @@ from marl_meta.games.scripted import Script, scripts_of
 from marl_meta.players import RandomPlayer, scripted_player
 from marl_meta.rollout import Controller
 from marl_meta.team import Team
-from marl_meta.types import Layout, TeamLayout, UserError
+from marl_meta.types import TeamLayout, UserError, VectorGame
 from marl_meta.wording import listed
 
-Origin = Literal["team", "random", "scripted"]
+Origin = Literal["team", "control", "random", "scripted"]
+"""What a player is; a control is a trained team with something given to it or taken from it."""
 
 RANDOM = "random"
 
@@ -32,15 +33,21 @@ class Player:
     name: str
     origin: Origin
     can_play: Callable[[TeamLayout], bool]
-    make: Callable[[Layout, str, int], Controller]
-    """`make(layout, side, seed)` returns a controller of that side."""
+    make: Callable[[VectorGame, str, int], Controller]
+    """`make(game, side, seed)` returns a controller of that side of the game, not yet reset."""
 
 
 def team_player(name: str, team: Team, *, deterministic: bool) -> Player:
     """Return a trained team as a player; it samples its actions unless it is `deterministic`."""
 
-    def make(layout: Layout, side: str, seed: int) -> Controller:
-        return team.controller(layout, plays=side, seed=seed, deterministic=deterministic)
+    def make(game: VectorGame, side: str, seed: int) -> Controller:
+        return team.controller(game.layout, plays=side, seed=seed, deterministic=deterministic)
+
+    return Player(name, "team", able(team), make)
+
+
+def able(team: Team) -> Callable[[TeamLayout], bool]:
+    """Return what says whether a trained team can play a side."""
 
     def can_play(side: TeamLayout) -> bool:
         try:
@@ -49,7 +56,7 @@ def team_player(name: str, team: Team, *, deterministic: bool) -> Player:
             return False
         return True
 
-    return Player(name, "team", can_play, make)
+    return can_play
 
 
 def random_player() -> Player:
@@ -66,7 +73,7 @@ def _scripted(family: Family, name: str, script: Script) -> Player:
     def can_play(side: TeamLayout) -> bool:
         return side.kind in script.plays
 
-    def make(layout: Layout, side: str, seed: int) -> Controller:  # noqa: ARG001 (it needs to know no more)
+    def make(game: VectorGame, side: str, seed: int) -> Controller:  # noqa: ARG001 (it needs to know no more)
         return scripted_player(family, name, seed)
 
     return Player(name, "scripted", can_play, make)
@@ -85,15 +92,15 @@ def matchups(sides: Sequence[TeamLayout], players: Sequence[Player]) -> list[Mat
                 f"The team {player.name!r} can play no side of this game; its sides are "
                 f"{listed(f'{side.name} (role {side.kind})' for side in sides)}."
             )
-    able = {side.name: [player.name for player in players if player.can_play(side)] for side in sides}
+    playing = {side.name: [player.name for player in players if player.can_play(side)] for side in sides}
     if len(sides) <= 2:
-        return [tuple(zip(able, chosen, strict=True)) for chosen in itertools.product(*able.values())]
+        return [tuple(zip(playing, chosen, strict=True)) for chosen in itertools.product(*playing.values())]
     found: dict[Matchup, None] = {}
     opponents = [player.name for player in players if player.origin != "scripted"]
-    for side, names in able.items():
+    for side, names in playing.items():
         for name, opponent in itertools.product(names, opponents):
-            others = {other: opponent if opponent in able[other] else RANDOM for other in able}
-            found[tuple((other, name if other == side else others[other]) for other in able)] = None
+            others = {other: opponent if opponent in playing[other] else RANDOM for other in playing}
+            found[tuple((other, name if other == side else others[other]) for other in playing)] = None
     return list(found)
 
 

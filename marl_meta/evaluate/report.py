@@ -1,40 +1,94 @@
-"""An evaluation as files: `evaluation.json`, `evaluation.csv` (every variant of every match-up), `returns.png`."""
+"""An evaluation as files: `evaluation.json`, `evaluation.csv` (every variant of every match-up), `returns.png`.
+
+Where there is something to adapt to, also `report.html` (one page with everything), `adaptation.csv` (every variant's
+scores) and the page's figures as PNG and SVG.
+"""
 
 from __future__ import annotations
 
 import csv
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
+from marl_meta.evaluate.adapted import Adaptation
 from marl_meta.evaluate.chart import Bar, Group, Panel, draw_chart, player_color
+from marl_meta.evaluate.figure import picture, svg
 from marl_meta.evaluate.lineup import RANDOM
+from marl_meta.evaluate.page import page
+from marl_meta.evaluate.plots import figures
 from marl_meta.evaluate.results import Evaluation, Result, SplitEvaluation
-from marl_meta.files import atomic_write_bytes, atomic_write_text
+from marl_meta.files import atomic_write_bytes
 
 JSON_FILE, CSV_FILE, CHART_FILE = "evaluation.json", "evaluation.csv", "returns.png"
+PAGE_FILE, SCORES_FILE = "report.html", "adaptation.csv"
 
 CSV_COLUMNS = (
     "split", "variant_id", "side", "player", "against", "episode", "games", "return", "deviation", "return_sum",
 )  # fmt: skip
 
+SCORE_COLUMNS = ("split", "learner", "player", "variant_id", "episode", "score")
+
 
 def write_report(evaluation: Evaluation, folder: Path) -> list[Path]:
     """Write the files into `folder`, which exists; returns their paths."""
-    atomic_write_text(folder / JSON_FILE, json.dumps(evaluation.record(), indent=2) + "\n")
+    files: dict[str, bytes] = {
+        JSON_FILE: (json.dumps(evaluation.record(), indent=2) + "\n").encode(),
+        CSV_FILE: _csv(CSV_COLUMNS, _all_rows(evaluation)),
+        CHART_FILE: _png(chart(evaluation)),
+    }
+    adapting = [(split.split, split.adaptation) for split in evaluation.splits if split.adaptation is not None]
+    if adapting:
+        files[PAGE_FILE] = page(evaluation).encode()
+        files[SCORES_FILE] = _csv(
+            SCORE_COLUMNS, (row for label, adaptation in adapting for row in score_rows(label, adaptation))
+        )
+    for label, adaptation in adapting:
+        for stem, figure in figures(adaptation, label).items():
+            files[f"{stem}.svg"] = svg(figure).encode()
+            files[f"{stem}.png"] = _png(picture(figure))
+    for name, content in files.items():
+        atomic_write_bytes(folder / name, content)
+    return [folder / name for name in files]
+
+
+def score_rows(split: str, adaptation: Adaptation) -> Iterator[dict[str, Any]]:
+    """Yield the scores of every learner on every variant that counts, by SCORE_COLUMNS."""
+    for learner in adaptation.learners:
+        kept = [name for name, counts in zip(adaptation.variant_ids, learner.variants, strict=True) if counts]
+        for member, own in zip(learner.members, learner.scores, strict=True):
+            for variant_id, scores in zip(kept, own, strict=True):
+                for episode, score in enumerate(scores):
+                    yield {
+                        "split": split,
+                        "learner": learner.name,
+                        "player": member,
+                        "variant_id": variant_id,
+                        "episode": episode + 1,
+                        "score": f"{score:.6g}",
+                    }
+
+
+def _all_rows(evaluation: Evaluation) -> Iterator[dict[str, Any]]:
+    return (row for split in evaluation.splits for result in split.results for row in _rows(split, result))
+
+
+def _csv(columns: Sequence[str], rows: Iterable[dict[str, Any]]) -> bytes:
     table = io.StringIO()
-    writer = csv.DictWriter(table, CSV_COLUMNS, lineterminator="\n")
+    writer = csv.DictWriter(table, columns, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(row for split in evaluation.splits for result in split.results for row in _rows(split, result))
-    atomic_write_text(folder / CSV_FILE, table.getvalue())
-    picture = io.BytesIO()
-    chart(evaluation).save(picture, "PNG")
-    atomic_write_bytes(folder / CHART_FILE, picture.getvalue())
-    return [folder / name for name in (JSON_FILE, CSV_FILE, CHART_FILE)]
+    writer.writerows(rows)
+    return table.getvalue().encode()
+
+
+def _png(image: Image.Image) -> bytes:
+    data = io.BytesIO()
+    image.save(data, "PNG")
+    return data.getvalue()
 
 
 def chart(evaluation: Evaluation) -> Image.Image:

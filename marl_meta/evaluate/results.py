@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from marl_meta.evaluate.adapted import Adaptation
 from marl_meta.evaluate.lineup import RANDOM, Matchup, Origin
 from marl_meta.evaluate.play import Earned
 from marl_meta.evaluate.statistics import Estimate
@@ -51,6 +52,8 @@ class SplitEvaluation:
     origins: dict[str, Origin]
     """What each player is, in the order of the tables."""
     results: tuple[Result, ...]
+    adaptation: Adaptation | None = None
+    """None where there is nothing to adapt to: no hidden rules that vary, or no team that can be told them."""
 
     def result(self, players: Mapping[str, str]) -> Result | None:
         """Return what came of a match-up, None where it was not played."""
@@ -117,6 +120,8 @@ class SplitEvaluation:
             "env_steps": own.env_steps,
             "seconds": own.seconds,
         }
+        if self.adaptation is not None:
+            record |= _adaptation_record(self.adaptation, player, beside, side)
         if opponent is not None:
             record["against"] = {
                 name: estimate_record(self.against(side, name)[player].estimates[side])
@@ -151,6 +156,11 @@ class Evaluation:
             "intervals": INTERVALS,
             "paths": self.teams,
             "teams": [record for split in self.splits for record in split.records()],
+            "adaptation": [
+                {"split": split.split, **split.adaptation.record()}
+                for split in self.splits
+                if split.adaptation is not None
+            ],
             "matchups": [_matchup_record(split, result) for split in self.splits for result in split.results],
             "env_steps": self.env_steps,
             "seconds": self.seconds,
@@ -165,6 +175,19 @@ def estimate_record(estimate: Estimate) -> dict[str, Any]:
         "return_high": list(estimate.high),
         "variants_low": None if estimate.variants_low is None else list(estimate.variants_low),
         "variants_high": None if estimate.variants_high is None else list(estimate.variants_high),
+    }
+
+
+def _adaptation_record(adaptation: Adaptation, player: str, beside: Mapping[str, Result], side: str) -> dict[str, Any]:
+    """Return a team's scores, and what they are measured by: an agent's returns as elsewhere, and the team's sums."""
+    learner = adaptation.learner(player)
+    assert learner is not None
+    return {
+        **adaptation.scores(learner),
+        "oracle": list(beside[learner.oracle].estimates[side].mean),
+        "oracle_sum": _mean(beside[learner.oracle].earned[side]),
+        "random_sum": _mean(beside[RANDOM].earned[side]),
+        "trained": adaptation.trained[player],
     }
 
 

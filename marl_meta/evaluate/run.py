@@ -6,12 +6,15 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from marl_meta.allocator import keep_freed_memory
+from marl_meta.evaluate.adapted import adaptation, groups_of
+from marl_meta.evaluate.controls import Lineup, adaptation_lineup
 from marl_meta.evaluate.ground import Ground, ThirdPartyGame, family_ground, third_party_ground, trained_ground
 from marl_meta.evaluate.lineup import (
     Matchup,
@@ -31,6 +34,9 @@ from marl_meta.team import Team, load_team
 from marl_meta.types import FloatArray, UserError
 from marl_meta.wording import listed
 
+DEFAULT_EPISODES = 5
+"""K where nobody says, for teams that were trained on trials of several episodes."""
+
 Report = Callable[[int, int, str], None]
 """Told how many episodes of how many have been played, and who plays."""
 
@@ -39,7 +45,7 @@ def unreported(done: int, total: int, name: str) -> None:
     """Tell nobody."""
 
 
-def evaluate(
+def evaluate(  # noqa: PLR0913 (all that may be asked of an evaluation)
     teams: str | Path | Team | Sequence[str | Path | Team],
     *,
     game: str | Path | Family | ThirdPartyGame | None = None,
@@ -49,11 +55,14 @@ def evaluate(
     games_per_variant: int | None = None,
     seed: int = 0,
     deterministic: bool = False,
+    oracle: str | Path | Team | None = None,
+    group: bool = False,
     report: Report = unreported,
 ) -> Evaluation:
     """Return what teams earn on all variants of a split, beside random play and the family's hand-written players.
 
     In games of several sides all of them meet all others. The same games, with the same starts, are played by all.
+    Where hidden rules vary, and some team can be told them, each team is also scored by how well it adapts.
 
     Args:
         teams: folders of teams (or of the runs that trained them), or loaded teams.
@@ -61,11 +70,14 @@ def evaluate(
         split: names of splits; by default the held-out one beside the split of the training.
         rules: instead of a split, the rules of one variant: values that differ from the defaults, or text
             (inline JSON, a file, a variant_id).
-        episodes: K, how many episodes of one variant a team plays in a row, keeping its memory; by default as many as
-            in its training.
+        episodes: K, how many episodes of one variant a team plays in a row, keeping its memory; by default
+            DEFAULT_EPISODES, or 1 where all teams were trained on single episodes.
         games_per_variant: how many such trials of each variant are played, at least 2.
         seed: of the games and of everybody's draws.
         deterministic: whether trained teams take their likeliest action instead of sampling one.
+        oracle: a team (trained with meta=oracle) which, told the hidden rules, scores 1; by default each team itself,
+            told them.
+        group: whether teams of the same `meta` also count together, as seeds of one learner.
         report: is told of the progress.
 
     Raises UserError on bad input.
@@ -77,19 +89,25 @@ def evaluate(
     if games_per_variant is not None:
         check_integer("games_per_variant (whose spread gives the intervals)", games_per_variant, low=2)
     check_integer("seed", seed, low=0)
+    if group and not groups_of(loaded):
+        raise UserError("Nothing to group: no two of the teams were trained with the same meta from different seeds.")
+    teller = None if oracle is None else oracle if isinstance(oracle, Team) else load_team(oracle)
+    lineups = [
+        adaptation_lineup(ground, loaded, teller, length, seed, deterministic=deterministic) for ground in grounds
+    ]
     trained = [team_player(name, team, deterministic=deterministic) for name, team in loaded.items()]
+    parts: list[SplitEvaluation] = []
     with _single_threaded():
-        parts = tuple(
-            evaluate_players(
-                ground, [*trained, *standing_players(ground)], length,
-                games_per_variant or ground.games_per_variant, seed,
+        for index, (ground, lineup) in enumerate(zip(grounds, lineups, strict=True)):
+            players = [*(lineup.players if lineup is not None else trained), *standing_players(ground)]
+            part = evaluate_players(
+                ground, players, length, games_per_variant or ground.games_per_variant, seed,
                 _portion(report, index, len(grounds)),
-            )
-            for index, ground in enumerate(grounds)
-        )  # fmt: skip
+            )  # fmt: skip
+            parts.append(part if lineup is None else _with_adaptation(part, ground, lineup, loaded, seed, group=group))
     return Evaluation(
         game=grounds[0].game,
-        splits=parts,
+        splits=tuple(parts),
         teams={name: str(team.path or "") for name, team in loaded.items()},
         episodes=length,
         seed=seed,
@@ -97,6 +115,16 @@ def evaluate(
         env_steps=sum(result.env_steps for part in parts for result in part.results),
         seconds=time.monotonic() - began,
     )
+
+
+def _with_adaptation(
+    part: SplitEvaluation, ground: Ground, lineup: Lineup, teams: Mapping[str, Team], seed: int, *, group: bool
+) -> SplitEvaluation:
+    """Return an evaluation of a game of one side with what its returns say about adaptation."""
+    (side,) = part.sides
+    earned = {result.players[side]: result.earned[side].total for result in part.results}
+    found = adaptation(lineup, earned, (part.variant_ids, ground.rules), teams, seed, group=group)
+    return replace(part, adaptation=found)
 
 
 def standing_players(ground: Ground) -> list[Player]:
@@ -154,8 +182,7 @@ def _play(
     copies, rounds, episodes, games_per_variant = sizes
     game = ground.open(copies, episodes, seed)
     controllers = {
-        side: players[name].make(game.layout, side, side_seed(seed, index))
-        for index, (side, name) in enumerate(pairing)
+        side: players[name].make(game, side, side_seed(seed, index)) for index, (side, name) in enumerate(pairing)
     }
     try:
         played = play(game, controllers, ground.num_variants, rounds, episodes, advance)
@@ -222,8 +249,9 @@ def _game_of(trained_on: Mapping[str, Any]) -> str:
 
 
 def _trial_length(teams: Mapping[str, Team]) -> int:
-    """Return how many episodes the trials of the teams' training had, at least 1."""
-    return max(int((team.trained_on.get("game") or {}).get("episodes_per_trial", 1)) for team in teams.values())
+    """Return how many episodes a trial has where nobody says: 1 for teams that were trained on single episodes."""
+    trained = max(int((team.trained_on.get("game") or {}).get("episodes_per_trial", 1)) for team in teams.values())
+    return DEFAULT_EPISODES if trained > 1 else 1
 
 
 def _portion(report: Report, index: int, parts: int) -> Report:

@@ -14,7 +14,7 @@ from marl_meta.games import load_family
 from marl_meta.rollout import Controller
 from marl_meta.team import Team
 from marl_meta.train.build import fixed_player, mixed_seed, team_configs
-from marl_meta.types import Layout, TeamLayout
+from marl_meta.types import TeamLayout, VectorGame
 
 GAMES = 256
 """Games of ours that an evaluation plays, over all variants; of a third-party game it plays THIRD_PARTY_GAMES."""
@@ -63,9 +63,9 @@ def _side_player(config: Config, team: Team, side: str, chosen: TeamConfig) -> P
     def can_play(other: TeamLayout) -> bool:
         return other.name == side
 
-    def make(layout: Layout, _: str, seed: int) -> Controller:
+    def make(game: VectorGame, _: str, seed: int) -> Controller:
         if chosen.controller == "learn":
-            return team.controller(layout, plays=side, seed=seed)
-        return fixed_player(config, layout, side, chosen, _SHARE)
+            return team.controller(game.layout, plays=side, seed=seed)
+        return fixed_player(config, game.layout, side, chosen, _SHARE)
 
     return Player(side, "team", can_play, make)

@@ -131,6 +131,7 @@ class Trainer:
                 "algorithm": self.config.algorithm.name,
                 "meta": self.config.meta.name,
                 "env_steps": self.env_steps,
+                "seconds": round(self.seconds, 1),
                 "seed": self.config.seed,
             },
         )
