@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from marl_meta.files import JsonLines, atomic_write_bytes, atomic_write_text, claim_folder, read_json
+from marl_meta.files import JsonLines, atomic_write_bytes, atomic_write_text, claim_folder, claimed_folder, read_json
 from marl_meta.types import UserError
 
 
@@ -120,3 +120,22 @@ def test_json_lines_refuses_a_file_that_is_too_short(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"metrics.jsonl has 3 bytes, fewer than the 100"):
         JsonLines(path, 100)
     assert path.read_text() == "{}\n"
+
+
+def test_a_folder_that_nothing_was_written_to_was_never_claimed(tmp_path: Path) -> None:
+    folder = tmp_path / "new" / "report"
+    with pytest.raises(KeyError), claimed_folder(folder, "take another"):
+        assert folder.is_dir()
+        raise KeyError
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(KeyError), claimed_folder(folder, "take another"):
+        (folder / "kept").touch()
+        raise KeyError
+    assert (folder / "kept").exists()
+    with pytest.raises(UserError, match="take another"), claimed_folder(folder, "take another"):
+        pass
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    with claimed_folder(empty, ""):
+        pass
+    assert empty.is_dir()

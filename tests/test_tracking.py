@@ -168,6 +168,14 @@ def test_failing_run_warns_once_and_is_silent_afterwards(caplog: Any) -> None:
     assert (tracker.mode, tracker.status) == ("off", "W&B off: the service died")
 
 
+def test_a_table_that_cannot_be_sent_warns(caplog: Any) -> None:
+    tracker = Tracker(BrokenRun(), "online", "W&B online")  # type: ignore[arg-type]
+    tracker.log_table("eval/heldout/variants", ["variant", "score"], [["a", 0.5]])
+    tracker.log_table("eval/heldout/variants", ["variant", "score"], [["a", 0.5]])
+    assert [record.message for record in caplog.records] == ["W&B failed and is off from here on: the service died."]
+    Tracker(None, "off", "W&B off").log_table("nowhere", ["variant"], [["a"]])
+
+
 def test_failing_finish_warns(caplog: Any) -> None:
     Tracker(BrokenRun(), "online", "W&B online").finish()  # type: ignore[arg-type]
     assert "W&B did not finish: the service died" in caplog.text

@@ -78,10 +78,10 @@ class Figure:
 
 
 def svg(figure: Figure) -> str:
-    """Return a figure as an SVG element that is as wide as it may be."""
-    size = f"{figure.width:g} {figure.height:g}"
+    """Return a figure as an SVG element."""
+    size = f'viewBox="0 0 {figure.width:g} {figure.height:g}" width="{figure.width:g}" height="{figure.height:g}"'
     title = html.escape(figure.title)
-    head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {size}" role="img" font-family="{_FONT}">'
+    head = f'<svg xmlns="http://www.w3.org/2000/svg" {size} role="img" font-family="{_FONT}">'
     paper = f'<rect width="100%" height="100%" fill="{_hex(PAPER)}"/>'
     return "\n".join([head, f"<title>{title}</title>", paper, *(_element(mark) for mark in figure.marks), "</svg>"])
 

@@ -17,12 +17,12 @@ _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; color: #222; background: #fff; margin: 0 auto; padding: 12px;
   max-width: 960px; }
 h1 { font-size: 1.5em; line-height: 1.2; } h2 { font-size: 1.25em; margin-top: 2em; } h3 { font-size: 1.05em; }
-.figures { display: flex; flex-wrap: wrap; gap: 12px; }
-.figures svg { width: 100%; max-width: 460px; height: auto; flex: 1 1 280px; border: 1px solid #e8e6e0; }
+.figures { display: flex; flex-wrap: wrap; gap: 12px; align-items: flex-start; }
+.figures svg { max-width: 100%; height: auto; border: 1px solid #e8e6e0; }
 .wide { overflow-x: auto; }
 table { border-collapse: collapse; font-size: 14px; font-variant-numeric: tabular-nums; }
 th, td { text-align: right; padding: 3px 8px; white-space: nowrap; border-bottom: 1px solid #e8e6e0; }
-th:first-child, td:first-child { text-align: left; }
+th:first-child, td:first-child { text-align: left; position: sticky; left: 0; background: #fff; }
 tr.team td:first-child { font-weight: 600; }
 .range { color: #707070; font-size: 12px; display: block; }
 p.note, li { color: #444; font-size: 14px; } code { font-size: 13px; overflow-wrap: anywhere; }
@@ -107,7 +107,11 @@ def _score_table(adaptation: Adaptation) -> str:
             cells += ["–"] * (len(heads) - 1)
         else:
             cells += [_interval(*one) for one in zip(found.iqm, found.low, found.high, strict=True)]
-            cells += [_cell(found.area), _cell(found.gain), f"{found.lowest[0]:.2f}, {found.lowest[-1]:.2f}"]
+            cells += [
+                _cell(found.area),
+                _cell(found.gain),
+                f"{_decimal(found.lowest[0])}, {_decimal(found.lowest[-1])}",
+            ]
             cells.append(episodes_text(found.episodes_to_enough, episodes))
         rows.append((learner.role, cells))
     return "<h3>Scores</h3>\n" + _table(heads, rows)
@@ -172,7 +176,7 @@ def _rule_table(adaptation: Adaptation, learner: Adapted) -> str:
         hidden = "" if share.rule in adaptation.hidden else " (visible)"
         name = f"{share.rule}{hidden}" if share.rule != before else ""
         before = share.rule
-        scores = [f"{share.scores[column - 1]:.2f}" for column in columns]
+        scores = [_decimal(share.scores[column - 1]) for column in columns]
         rows.append(("", [_text(name), _text(share.value), str(share.variants), *scores]))
     heads = ["rule", "value", "variants", *(f"S_{column}" for column in columns)]
     return f"<h3>{_text(learner.name)}, rule by rule</h3>\n" + _table(heads, rows)
@@ -215,7 +219,12 @@ def _cell(found: Interval) -> Cell:
 
 
 def _interval(value: float, low: float, high: float) -> Cell:
-    return f'{value:.2f} <span class="range">{low:.2f} to {high:.2f}</span>'
+    return f'{_decimal(value)} <span class="range">{_decimal(low)} to {_decimal(high)}</span>'
+
+
+def _decimal(number: float) -> str:
+    """Return a number with two decimals, and no minus before what is rounded to nothing."""
+    return f"{round(number, 2) + 0.0:.2f}"
 
 
 def _number(value: Any) -> str | None:

@@ -15,7 +15,8 @@ from marl_meta.tracking import STEP_METRIC, open_tracker
 def track(evaluation: Evaluation, config: TrackingConfig, folder: Path) -> list[str]:
     """Send an evaluation to W&B, whose files go to `folder`; returns a line for each team that says where.
 
-    It never raises for W&B's sake. The metrics are `adapt/*` for the first split, and `eval/heldout/*` (or `eval/SPLIT/*`) for each.
+    It never raises for W&B's sake. The metrics are `adapt/*` for the first split, and for each `eval/heldout/*` or
+    `eval/SPLIT/*`.
     """
     statuses = []
     for name, path in evaluation.teams.items():

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from marl_meta.cli.evaluate import evaluate
 from marl_meta.games import make_vec
-from marl_meta.nets.inputs import PolicyDesign, PolicyInputs
+from marl_meta.nets.inputs import BeliefDesign, PolicyDesign, PolicyInputs
 from marl_meta.team import Team
 from marl_meta.types import UserError
 
@@ -107,6 +107,75 @@ def test_a_report_is_written_to_a_folder_of_its_own(teams: dict[str, str], tmp_p
     with pytest.raises(UserError, match="already exists and is not overwritten"):
         run(teams["spread"], "--rules", "{}", "--report", str(folder), *FEW)
     assert (folder / "evaluation.json").read_text() == before
+
+
+@pytest.fixture(scope="module")
+def gatherers(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The folder of an untrained team that can be told the hidden rules of harvest."""
+    layout = make_vec("harvest", num_games=1).layout
+    design = PolicyDesign(
+        hidden=8, heads=2, kinds=layout.kinds, recurrent=True, unknowns=layout.hidden_rules, belief=BeliefDesign(8, 8)
+    )
+    torch.manual_seed(0)
+    inputs = PolicyInputs(layout, design)
+    belief = inputs.build_belief()
+    assert belief is not None
+    game = {"family": "harvest", "split": "train", "rules": {}, "episodes_per_trial": 4}
+    trained_on = {"game": game, "meta": "belief", "seed": 0, "env_steps": 1000, "seconds": 2.0}
+    folder = tmp_path_factory.mktemp("gatherers") / "team"
+    own = {"gatherer": inputs.build_policy()}
+    plays = {"gatherer": "gatherer"}
+    Team("ours", layout, {"gatherer": design}, own, plays, trained_on, beliefs={"gatherer": belief}).save(folder)
+    return str(folder)
+
+
+def test_adaptation_as_json(gatherers: str, teams: dict[str, str]) -> None:
+    record = run_json(gatherers, "--split", "ood", "--episodes", "2", *FEW)
+    (team,) = record["teams"]
+    wanted = {"S_iqm", "S_low", "S_high", "S_p20", "auc", "gain", "episodes_to_0.9", "oracle", "oracle_player"}
+    assert wanted <= set(team)
+    assert (team["team"], team["split"], team["variants"]) == ("ours", "ood", 58)
+    assert len(team["oracle"]) == len(team["random"]) == len(team["returns"]) == 2
+    assert team["trained"] == {"meta": "belief", "seed": 0, "env_steps": 1000, "seconds": 2.0}
+    names = [learner["name"] for learner in record["adaptation"][0]["learners"]]
+    assert set(names) == {"ours", "ours (told)", "ours (reset)", "random"}
+    assert record["adaptation"][0]["calibration"]["ours"]["error"] >= 0
+    assert run_json(teams["spread"], *FEW)["adaptation"] == []  # nothing is hidden there
+
+
+def test_adaptation_as_tables_and_a_page(gatherers: str, tmp_path: Path) -> None:
+    folder = tmp_path / "new" / "report"
+    text = run(gatherers, "--split", "ood", "--episodes", "2", "--report", str(folder), *FEW)
+    assert "How well they adapt to" in text
+    assert f"written: {folder / 'report.html'}\n" in text
+    assert (folder / "report.html").is_file()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--episodes", "0"), "episodes cannot be 0"),
+        (("--oracle", "nowhere"), "is not a team"),
+        (("--split", "unseen"), "has no split 'unseen'"),
+        (("--group",), "Nothing to group"),
+    ],
+)
+def test_bad_input_writes_nothing(arguments: tuple[str, ...], said: str, gatherers: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=said):
+        run(gatherers, *arguments, "--report", str(tmp_path / "new" / "report"), *FEW)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_oracle_of_another_game(gatherers: str, teams: dict[str, str]) -> None:
+    with pytest.raises(UserError, match=r"The team 'spread' cannot play"):
+        run(gatherers, "--oracle", teams["spread"], *FEW)
+    with pytest.raises(UserError, match="no hidden rules vary"):
+        run(teams["spread"], "--oracle", gatherers, *FEW)
+
+
+def test_wandb_needs_a_folder(gatherers: str) -> None:
+    with pytest.raises(UserError, match="--wandb offline needs --report"):
+        run(gatherers, "--wandb", "offline", *FEW)
 
 
 @pytest.mark.parametrize(

@@ -44,7 +44,7 @@ class Recall:
         first_game: int,
         fixed: bool,
     ) -> None:
-        self.num_games, self._fixed, self._variants = num_games, fixed, list(variants)
+        self.num_games, self._fixed, self._variants, self._family = num_games, fixed, list(variants), family
         self._players = max(variant.rules["players"] for variant in variants)
         rivals = max(variant.rules["rivals"] for variant in variants)
         self.num_agents = self.num_entities = self._players + rivals
@@ -85,7 +85,7 @@ class Recall:
 
     @property
     def hidden_rules(self) -> FloatArray:
-        return np.zeros((self.num_games, 0), np.float32)
+        return np.stack([self._family.encode(rules, hidden=True) for rules in self.rules])
 
     def reset(self, seed: int | None = None) -> Step:
         if seed is not None:
