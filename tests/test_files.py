@@ -124,16 +124,21 @@ def test_json_lines_refuses_a_file_that_is_too_short(tmp_path: Path) -> None:
 
 def test_a_folder_that_nothing_was_written_to_was_never_claimed(tmp_path: Path) -> None:
     folder = tmp_path / "new" / "report"
-    with pytest.raises(KeyError), claimed_folder(folder, "take another"):
-        assert folder.is_dir()
-        raise KeyError
+
+    def fail(*names: str) -> None:
+        with claimed_folder(folder, "take another") as claimed:
+            for name in names:
+                (claimed / name).touch()
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fail()
     assert list(tmp_path.iterdir()) == []
-    with pytest.raises(KeyError), claimed_folder(folder, "take another"):
-        (folder / "kept").touch()
-        raise KeyError
+    with pytest.raises(KeyError):
+        fail("kept")
     assert (folder / "kept").exists()
-    with pytest.raises(UserError, match="take another"), claimed_folder(folder, "take another"):
-        pass
+    with pytest.raises(UserError, match="take another"):
+        fail()
     empty = tmp_path / "empty"
     empty.mkdir()
     with claimed_folder(empty, ""):

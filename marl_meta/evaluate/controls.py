@@ -39,6 +39,8 @@ def adaptation_lineup(
     or where it cannot play the game or be told its hidden rules.
     """
     hidden = hidden_rules(ground)
+    if not hidden and oracle is None:
+        return None
     game = ground.open(1, episodes, seed)
     game.close()
     sides = [game.layout.teams[index] for index in sorted({int(team) for team in game.agent_team})]

@@ -25,6 +25,7 @@ th, td { text-align: right; padding: 3px 8px; white-space: nowrap; border-bottom
 th:first-child, td:first-child { text-align: left; position: sticky; left: 0; background: #fff; }
 tr.team td:first-child { font-weight: 600; }
 .range { color: #707070; font-size: 12px; display: block; }
+@media (max-width: 480px) { table { font-size: 12px; } th, td { padding: 3px 4px; } .range { font-size: 10px; } }
 p.note, li { color: #444; font-size: 14px; } code { font-size: 13px; overflow-wrap: anywhere; }
 """
 
