@@ -63,6 +63,7 @@ resumed = "abc123" if len(sys.argv) > 3 else None
 tracker = open_tracker(config, Path(sys.argv[2]), {"policy": {"hidden": 64}}, "first", resumed)
 tracker.log({"global/env_steps": 100, "train/return": -26.25})
 tracker.log({"global/env_steps": 200, "train/return": float("nan")})
+tracker.log_table("eval/heldout/variants", ["variant", "score"], [["a", 0.5], ["b", 1.0]])
 team = Path(sys.argv[2]) / "team"
 team.mkdir(exist_ok=True)
 (team / "team.json").write_text("{}")
@@ -99,6 +100,8 @@ def test_offline_run_is_in_its_folder_and_nowhere_else(tmp_path: Path) -> None:
     content = file.read_bytes()
     for said in (b"global/env_steps", b"train/return", b"-26.25", b"NaN", b"hidden", b"team-first", b"group", b"first"):
         assert said in content, said
+    (table,) = (tmp_path / "run" / "wandb").glob("offline-run-*/files/media/table/eval/heldout/variants*.json")
+    assert b'[["a", 0.5], ["b", 1.0]]' in table.read_bytes()
     assert list((tmp_path / "home").iterdir()) == []
     assert list((tmp_path / "here").iterdir()) == []
 
