@@ -10,7 +10,7 @@ from typing import Literal
 
 from PIL import Image, ImageDraw, ImageFont
 
-from marl_meta.games.drawing import Color
+from marl_meta.games.palette import Color
 
 Point = tuple[float, float]
 

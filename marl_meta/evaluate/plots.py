@@ -11,7 +11,7 @@ from marl_meta.evaluate.adapted import Adaptation
 from marl_meta.evaluate.calibration import BINS, Reliability
 from marl_meta.evaluate.chart import TEAM_COLORS, ticks
 from marl_meta.evaluate.figure import FAINT, GRID, INK, Area, Dot, Figure, Line, Mark, Point, Text
-from marl_meta.games.drawing import Color
+from marl_meta.games.palette import Color
 
 WIDTH, PLOT_HEIGHT = 460.0, 270.0
 _LEFT, _RIGHT, _TOP, _ROW = 42.0, 14.0, 40.0, 18.0
