@@ -1,7 +1,7 @@
 """Inferring hidden rules from events: an associative memory, and a belief that is read from it.
 
     memory_k(t) = sum over events e before t with an entity of kind k of  phi(e)                       [slots,D]
-    belief about a number bound to kinds K:  softmax( head( sum_{k in K} memory_k, memory_self, sum_k memory_k ) )
+    belief about a number bound to kinds K:  softmax( W [sum_{k in K} memory_k, memory_self, sum_k memory_k] + b )
 
 The memory is a sum over time: it needs no recurrence, forgets nothing, and for events that are independent given the
 rules it is where a sum of log-likelihoods belongs. Numbers that are an ordering together (a permutation over kinds of
@@ -56,7 +56,7 @@ class BeliefNet(nn.Module):
         )
         sizes = [max(block.size for block in unknown.blocks) for unknown in knowledge.unknowns]
         self.heads = nn.ModuleList(
-            _head(3 * memory, hidden, size or 2)
+            _head(3 * memory, size or 2)
             if read == "head"
             else Recall(3 * memory, hidden, size, examples, prototypes=read == "prototypes")
             for size in sizes
@@ -140,11 +140,15 @@ class BeliefNet(nn.Module):
         return found
 
 
-def _head(inputs: int, hidden: int, outputs: int) -> nn.Module:
-    head = nn.Sequential(nn.Linear(inputs, hidden), nn.ReLU(), nn.Linear(hidden, outputs))
-    assert isinstance(head[2], nn.Linear)
-    nn.init.zeros_(head[2].weight)  # so that a memory that nobody has trained says nothing
-    nn.init.zeros_(head[2].bias)
+def _head(inputs: int, outputs: int) -> nn.Linear:
+    """Return a reader that adds up.
+
+    It is linear, so that scores are sums over events, as log-likelihoods are. A deeper one learns which combinations of
+    rules there are in training, and is sure of the wrong ones on variants that combine them otherwise.
+    """
+    head = nn.Linear(inputs, outputs)
+    nn.init.zeros_(head.weight)  # so that a memory that nobody has trained says nothing
+    nn.init.zeros_(head.bias)
     return head
 
 
