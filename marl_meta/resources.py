@@ -1,6 +1,6 @@
 """The one place that finds data files and the code that data files name.
 
-`envs/` and `configs/` lie beside the package in a checkout and inside it (`_data/`) in an installed wheel.
+`envs/`, `configs/` and `zoo/` lie beside the package in a checkout and inside it (`_data/`) in an installed wheel.
 A user's own families lie in any folder that the environment variable MARL_META_ENVS lists.
 """
 
@@ -21,7 +21,7 @@ import yaml
 from marl_meta.types import UserError
 from marl_meta.wording import one_line
 
-DataKind = Literal["envs", "configs"]
+DataKind = Literal["envs", "configs", "zoo"]
 
 FAMILIES_VARIABLE = "MARL_META_ENVS"
 

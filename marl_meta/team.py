@@ -27,6 +27,7 @@ from marl_meta.nets.belief import BeliefNet
 from marl_meta.nets.inputs import BeliefDesign, InputStorage, PolicyDesign, PolicyInputs
 from marl_meta.nets.knowledge import Knowledge
 from marl_meta.nets.policy import RelationalPolicy
+from marl_meta.resources import data_dirs, find
 from marl_meta.rollout import sample
 from marl_meta.types import (
     BoundRule,
@@ -41,8 +42,11 @@ from marl_meta.types import (
     UserError,
     VectorGame,
 )
+from marl_meta.wording import close_match, listed
 
 SCHEMA_VERSION = 1
+ZOO = "zoo:"
+"""What the name of a team that ships with the toolkit begins with."""
 _CARD, _WEIGHTS = "team.json", "weights.safetensors"
 _BELIEF, _START = ":belief", ":start"
 """What the names of a policy's belief network's weights, and of its memory, have after the policy's name."""
@@ -370,11 +374,11 @@ class OracleController:
 
 
 def load_team(path: str | Path) -> Team:
-    """Return the team that a folder holds (or a run folder's `team`). Runs no code from it.
+    """Return the team that a folder holds (or a run folder's `team`), or `zoo:NAME`. Runs no code from it.
 
     Raises UserError where the folder is not a team, is damaged, or was written by a newer version.
     """
-    folder = Path(path)
+    folder = _in_zoo(str(path)) if str(path).startswith(ZOO) else Path(path)
     if not (folder / _CARD).is_file() and (folder / "team" / _CARD).is_file():
         folder = folder / "team"
     if not (folder / _CARD).is_file():
@@ -398,6 +402,14 @@ def load_team(path: str | Path) -> Team:
         trained_on=card.trained_on, adapter=card.adapter, path=folder, beliefs=beliefs, starts=starts,
         adapted_to=card.adapted_to,
     )  # fmt: skip
+
+
+def _in_zoo(path: str) -> Path:
+    name = path.removeprefix(ZOO)
+    there = sorted(card.parent.name for zoo in data_dirs("zoo") for card in zoo.glob(f"*/{_CARD}"))
+    if name not in there:
+        raise UserError(f"There is no team {path!r}{close_match(name, there)}; the zoo has {listed(there)}.")
+    return find("zoo", name)
 
 
 def _read_design(design: _Design) -> PolicyDesign:

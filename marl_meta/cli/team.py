@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
+    from marl_meta.evaluate.zoo import Published
     from marl_meta.team import Team
 
 team = typer.Typer(
@@ -36,6 +37,39 @@ def inspect(
         typer.echo(json.dumps(record))
         return
     _show(record)
+
+
+@team.command()
+def zoo(
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object on standard output and nothing else.")
+    ] = False,
+) -> None:
+    """List the trained teams that ship with the toolkit (zoo:NAME), what they score and what made them."""
+    from marl_meta.evaluate.zoo import published
+
+    teams = published()
+    if as_json:
+        typer.echo(json.dumps({"teams": [{"team": f"zoo:{one.name}", **one.origin} for one in teams]}))
+        return
+    _show_zoo(teams)
+
+
+def _show_zoo(teams: list[Published]) -> None:
+    from rich.console import Console
+
+    console = Console()
+    for one in teams:
+        origin, score = one.origin, one.origin["score"]
+        console.print(f"[bold]zoo:{one.name}[/bold]", highlight=False)
+        where = origin["evaluation"].get("split", "its own rules")
+        own, random = (", ".join(f"{value:.2f}" for value in score[key]) for key in ("returns", "random"))
+        console.print(f"  return of each {score['side']} on {where}: {own} (random: {random})", highlight=False)
+        if "S_iqm" in score:
+            console.print(f"  S by episode: {', '.join(f'{value:.2f}' for value in score['S_iqm'])}", highlight=False)
+        seconds = f", {origin['seconds'] / 60:.0f} min" if origin["seconds"] else ""
+        console.print(f"  {origin['env_steps']:,} env-steps{seconds}, seed {origin['seed']}", highlight=False)
+        console.print(f"  {origin['command']}", highlight=False, soft_wrap=True)
 
 
 def team_record(loaded: Team) -> dict[str, Any]:
