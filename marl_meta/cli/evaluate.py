@@ -128,7 +128,8 @@ def show(evaluation: Evaluation) -> None:
             console.print(_cross_table(split, side) if len(split.sides) > 1 else _table(split, side))
         if split.adaptation is not None:
             console.print(f"[bold]How well they adapt[/bold] to {_shown(', '.join(split.adaptation.hidden))}")
-            console.print(_score_table(split.adaptation))
+            if any(one.curve is not None for one in split.adaptation.learners):
+                console.print(_score_table(split.adaptation))
             for line in _remarks(split.adaptation):
                 console.print(line, highlight=False)
     several = any(len(split.variant_ids) > 1 for split in evaluation.splits)
@@ -143,7 +144,7 @@ def _score_table(adaptation: Adaptation) -> Table:
     table = _new_table("player")
     episodes = next((len(one.curve.iqm) for one in adaptation.learners if one.curve is not None), 0)
     for column in (*(f"S_{k + 1}" for k in range(episodes)), "area", "to 0.9"):
-        table.add_column(column, justify="right", no_wrap=True)
+        table.add_column(column, justify="right")  # on a narrow terminal, intervals go below the scores
     for one in adaptation.learners:
         if (found := one.curve) is None:
             continue
@@ -233,7 +234,7 @@ def _table(split: SplitEvaluation, side: str) -> Table:
     else:
         columns = tuple(f"episode {episode + 1}" for episode in range(episodes))
     for column in (*columns, "team's sum"):
-        table.add_column(column, justify="right", no_wrap=True)
+        table.add_column(column, justify="right", no_wrap=episodes == 1)
     for name, result in sorted(results.items(), key=lambda item: -item[1].estimates[side].mean[-1]):
         estimate = result.estimates[side]
         cells = _cells(estimate) if episodes == 1 else [_short(estimate, episode) for episode in range(episodes)]
