@@ -132,6 +132,8 @@ class VectorGame(Protocol):
     num_agents: int
     """N: agent slots, the largest number of agents over the batch's variants."""
     num_entities: int
+    num_variants: int
+    """V: variants that the games draw theirs from, or were given."""
     agent_names: tuple[str, ...]
     """Names of the N agent slots, such as adversary_0."""
     agent_team: SmallIntArray
@@ -146,11 +148,22 @@ class VectorGame(Protocol):
         """The variant of each game."""
 
     @property
+    def variant_numbers(self) -> IntArray:
+        """[B] the variant of each game, as a number below `num_variants`."""
+
+    @property
     def hidden_rules(self) -> FloatArray:
         """[B,R'] the hidden rules, scaled as visible ones are. For oracles and supervision, not for players."""
 
     def reset(self, seed: int | None = None) -> Step:
         """Start every game afresh; with a seed, the random streams start afresh too."""
+
+    def deal(self, weights: npt.ArrayLike) -> None:
+        """Let trials that begin from now on draw their variants in proportion to weights [V].
+
+        Before, all are as likely; whatever its weight, each stays possible. Raises UserError where the games draw no
+        variants because their rules are fixed, and for weights that are none.
+        """
 
     def step(self, actions: npt.NDArray[np.integer[Any]]) -> Step:
         """Play `actions` int [B,N] (ignored for agents that do not act)."""

@@ -18,11 +18,11 @@ _UNSIGNED = {size: np.dtype(f"u{size}") for size in (1, 2, 4, 8)}
 
 
 @inner
-def begin_trial(game: Any, variants: Any) -> None:
-    """Draw the variant of a game's next trial, one of `variants` (0: it keeps the one that it has)."""
+def begin_trial(game: Any, deck: Any) -> None:
+    """Draw the variant of a game's next trial, a card of `deck` [D] (an empty one: it keeps the one that it has)."""
     game.episode = 0
-    if variants > 0:
-        game.variant = np.uint64(draw_index(game, variants))
+    if len(deck) > 0:
+        game.variant = np.uint64(deck[draw_index(game, len(deck))])
 
 
 def unsigned(actions: npt.NDArray[np.integer[Any]], shape: tuple[int, ...]) -> npt.NDArray[Any]:
@@ -64,5 +64,6 @@ def check_snapshot(snapshot: Snapshot, current: Snapshot, variants: int) -> None
             raise UserError(
                 f"A snapshot to restore must hold {name!r} of shape {array.shape}, as snapshots of this game do."
             )
-    if (snapshot["variant"] >= variants).any():
-        raise UserError(f"A snapshot to restore must hold a variant below {variants} everywhere.")
+    for name in ("variant", "deck"):
+        if not np.isin(snapshot[name], np.arange(variants)).all():
+            raise UserError(f"A snapshot to restore must hold a {name} of numbers below {variants} everywhere.")

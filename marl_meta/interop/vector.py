@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from marl_meta.games import Family, load_family, make_vec
+from marl_meta.games.deck import deal, new_deck
 from marl_meta.games.family import check_integer
 from marl_meta.games.reading import Entry
 from marl_meta.games.rules import variant_id
@@ -26,13 +27,13 @@ from marl_meta.interop.observing import observe
 from marl_meta.interop.plan import Arrangement, GamePlan, GameSource, arrange, plan_game
 from marl_meta.interop.running import RunningGame
 from marl_meta.interop.schemas import load_schema
-from marl_meta.types import FloatArray, Layout, Observation, Snapshot, Step, UserError, Variant
+from marl_meta.types import FloatArray, IntArray, Layout, Observation, Snapshot, Step, UserError, Variant
 from marl_meta.wording import listed
 
 _EPISODE, _TRIAL = 0, 1
 """The two random streams of a game: the seeds of its episodes, and the variants of its trials."""
 
-_SNAPSHOT = ("seed", "episode", "trial", "trial_episode", "variant", "length", "log", "digest")
+_SNAPSHOT = ("seed", "episode", "trial", "trial_episode", "variant", "deck", "length", "log", "digest")
 
 _ENGINE_KEYS = ("pettingzoo", "kwargs", "schema", "kinds", "teams", "wrappers")
 """What a family.yaml may say under `engine`; the first it must."""
@@ -112,7 +113,8 @@ class PettingZooVector:
         self.agent_team = self._arranged.agent_team
         self._first_game = check_integer("first_game", first_game, low=0)
         self._episodes_per_trial = check_integer("episodes_per_trial", episodes_per_trial, low=1)
-        self._fixed = fixed
+        self.num_variants = len(self._variants)
+        self._deck = new_deck(0 if fixed else self.num_variants)
         self._seed = check_integer("seed", seed, low=0)
         self._episode = np.full(num_games, -1, np.int64)
         """Number of the running episode of each game, counted from the last seeding."""
@@ -134,6 +136,11 @@ class PettingZooVector:
         return [self._variants[v].variant_id for v in self._variant]
 
     @property
+    def variant_numbers(self) -> IntArray:
+        """[B] the variant of each game, as a number below `num_variants`."""
+        return self._variant.copy()
+
+    @property
     def hidden_rules(self) -> FloatArray:
         """[B,R'] the hidden rules, scaled as visible ones are."""
         return self._hidden[self._variant]
@@ -147,6 +154,10 @@ class PettingZooVector:
         for b in range(self.num_games):
             self._begin_episode(b, new_trial=True)
         return self._quiet_step()
+
+    def deal(self, weights: npt.ArrayLike) -> None:
+        """Let new trials draw their variants in proportion to weights [V]; each variant stays possible."""
+        deal(self._deck, weights)
 
     def step(self, actions: npt.NDArray[np.integer[Any]]) -> Step:
         """Play `actions` int [B,N] (ignored for agents that do not act); games that end start again."""
@@ -183,6 +194,7 @@ class PettingZooVector:
             "trial": self._trial.copy(),
             "trial_episode": self._trial_episode.copy(),
             "variant": self._variant.copy(),
+            "deck": self._deck.copy(),
             "length": lengths,
             "log": log,
             "digest": np.array([_digest(game) for game in games], np.uint64),
@@ -204,11 +216,13 @@ class PettingZooVector:
                 f"A snapshot of {log.shape[0]} games of {log.shape[2]} agents cannot be restored in a batch of "
                 f"{self.num_games} games of {self.num_agents} agents."
             )
-        if snapshot["variant"].max() >= len(self._variants):
+        numbers = np.concatenate([snapshot["variant"], snapshot["deck"]])
+        if snapshot["deck"].shape != self._deck.shape or numbers.max() >= self.num_variants:
             raise UserError(f"A snapshot of other variants cannot be restored; this batch has {len(self._variants)}.")
         self._seed = int(snapshot["seed"][0])
         self._episode[:] = snapshot["episode"]
         self._trial[:] = snapshot["trial"]
+        self._deck[:] = snapshot["deck"]
         self._trial_episode[:] = snapshot["trial_episode"]
         changed = []
         for b in range(self.num_games):
@@ -248,10 +262,10 @@ class PettingZooVector:
 
     def _draw_variant(self, b: int) -> int:
         """Return the variant of game b's trial; the trial before the first counts as the first."""
-        if self._fixed:
+        if len(self._deck) == 0:
             return b % len(self._variants)
         rng = np.random.default_rng(self._stream(b, _TRIAL, max(int(self._trial[b]), 0)))
-        return int(rng.integers(len(self._variants)))
+        return int(self._deck[rng.integers(len(self._deck))])
 
     def _set_variant(self, b: int, variant: int) -> None:
         """Give game b a variant; its running copy is closed if that is under another one."""

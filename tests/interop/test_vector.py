@@ -302,6 +302,30 @@ def test_a_users_family_may_name_a_pettingzoo_game(tmp_path):
     assert other.variant_ids == game.variant_ids
 
 
+def test_new_trials_draw_what_was_dealt(tmp_path):
+    from marl_meta.games import make_vec
+
+    (tmp_path / "family.yaml").write_text(FAMILY.replace("variants: all, share: [0.0, 1.0]", "variants: all"))
+    even, dealt = (make_vec(load_family(tmp_path), num_games=12, split="train", seed=1) for _ in range(2))
+    dealt.deal([1.0, 1.0, 1.0])
+    for game in (even, dealt):
+        game.reset()
+    np.testing.assert_array_equal(even.variant_numbers, dealt.variant_numbers)
+    dealt.deal([0.0, 1.0, 0.0])
+    counts = np.zeros(3, int)
+    for _ in range(5):
+        dealt.reset()
+        counts += np.bincount(dealt.variant_numbers, minlength=3)
+    assert counts[1] > 45 and counts.sum() == 60  # 22 of 24 cards
+    other = make_vec(load_family(tmp_path), num_games=12, split="train", seed=9)
+    other.restore(dealt.snapshot())
+    for game in (other, dealt):
+        game.reset()
+    np.testing.assert_array_equal(other.variant_numbers, dealt.variant_numbers)
+    with pytest.raises(UserError, match="no variants to deal"):
+        tiny("Countdown").deal([1.0])
+
+
 def test_close_closes_every_copy():
     game = tiny("Countdown")
     game.reset()

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
+from marl_meta.games.deck import deal, new_deck
 from marl_meta.games.family import Family
 from marl_meta.types import (
     FloatArray,
@@ -44,7 +46,8 @@ class Recall:
         first_game: int,
         fixed: bool,
     ) -> None:
-        self.num_games, self._fixed, self._variants, self._family = num_games, fixed, list(variants), family
+        self.num_games, self._variants, self._family = num_games, list(variants), family
+        self.num_variants = len(variants)
         self._players = max(variant.rules["players"] for variant in variants)
         rivals = max(variant.rules["rivals"] for variant in variants)
         self.num_agents = self.num_entities = self._players + rivals
@@ -73,6 +76,7 @@ class Recall:
             "time": np.zeros(num_games, np.int64),
             "episode": np.zeros(num_games, np.int64),
             "word": np.zeros((num_games, self.num_agents), np.int64),
+            "deck": new_deck(0 if fixed else len(variants)),
         }
 
     @property
@@ -84,6 +88,10 @@ class Recall:
         return [self._variants[v].variant_id for v in self._state["variant"]]
 
     @property
+    def variant_numbers(self) -> IntArray:
+        return self._state["variant"].copy()
+
+    @property
     def hidden_rules(self) -> FloatArray:
         return np.stack([self._family.encode(rules, hidden=True) for rules in self.rules])
 
@@ -93,6 +101,9 @@ class Recall:
             self._state["draws"][:] = 0
         self._begin(np.ones(self.num_games, bool), np.ones(self.num_games, bool))
         return self._quiet()
+
+    def deal(self, weights: npt.ArrayLike) -> None:
+        deal(self._state["deck"], weights)
 
     def step(self, actions: IntArray) -> Step:
         state = self._state
@@ -134,8 +145,8 @@ class Recall:
             stream = np.random.default_rng([self._seed, self._first_game + int(b), int(state["draws"][b])])
             state["draws"][b] += 1
             words = stream.integers(WORDS, size=self.num_agents)
-            if trials[b] and not self._fixed:
-                state["variant"][b] = stream.integers(len(self._variants))
+            if trials[b] and len(state["deck"]):
+                state["variant"][b] = state["deck"][stream.integers(len(state["deck"]))]
             if trials[b] or self._variants[state["variant"][b]].rules["lasts"] == "episode":
                 state["word"][b] = words
             state["episode"][b] = 0 if trials[b] else state["episode"][b] + 1

@@ -71,12 +71,12 @@ def write_ends(rule: Any, traits: Any, v: Any, early: Any, late: Any, terminated
 
 
 @rare
-def begin_again(trial: Any, variants: Any, rules: Any, traits: Any, games: Any, bodies: Any, b: Any) -> Any:
+def begin_again(trial: Any, deck: Any, rules: Any, traits: Any, games: Any, bodies: Any, b: Any) -> Any:
     """Begin the next episode of game b, in the next trial if this one is over; return whether it is."""
     games[b].episode += 1
     over = games[b].episode >= trial
     if over:
-        begin_trial(games[b], variants)
+        begin_trial(games[b], deck)
     v = games[b].variant
     begin_episode(rules[v], traits, v, bodies, b, games[b])
     return over
@@ -144,7 +144,7 @@ def play_agents(  # noqa: PLR0913 (as above)
 
 @kernel
 def step_games(  # noqa: PLR0913 (numba takes long to look into a tuple of arrays at every call)
-    chunk: Any, chunks: Any, scratch: Any, trial: Any, variants: Any, actions: Any,
+    chunk: Any, chunks: Any, scratch: Any, trial: Any, deck: Any, actions: Any,
     rules: Any, traits: Any, features: Any, games: Any, bodies: Any,
     entities: Any, present: Any, private: Any, sees: Any, acting: Any, rule_features: Any, written: Any,
     final_entities: Any, final_present: Any, final_private: Any, final_sees: Any, final_acting: Any,
@@ -174,7 +174,7 @@ def step_games(  # noqa: PLR0913 (numba takes long to look into a tuple of array
         if over:
             ended += 1
             show(final, rule, traits, v, features, bodies, b, rules[v].agents, True)
-            trial_over[b] = begin_again(trial, variants, rules, traits, games, bodies, b)
+            trial_over[b] = begin_again(trial, deck, rules, traits, games, bodies, b)
             v = game.variant
             show(view, rules[v], traits, v, features, bodies, b, rules[v].agents, True)
     return ended
@@ -182,7 +182,7 @@ def step_games(  # noqa: PLR0913 (numba takes long to look into a tuple of array
 
 @parallel_kernel
 def step_games_in_parallel(  # noqa: PLR0913 (as above)
-    chunks: Any, scratch: Any, trial: Any, variants: Any, actions: Any,
+    chunks: Any, scratch: Any, trial: Any, deck: Any, actions: Any,
     rules: Any, traits: Any, features: Any, games: Any, bodies: Any,
     entities: Any, present: Any, private: Any, sees: Any, acting: Any, rule_features: Any, written: Any,
     final_entities: Any, final_present: Any, final_private: Any, final_sees: Any, final_acting: Any,
@@ -194,7 +194,7 @@ def step_games_in_parallel(  # noqa: PLR0913 (as above)
     # A chunk's number is made signed, as calls from Python have it, or `step_games` would be compiled a second time.
     for chunk in prange(chunks):
         ended += step_games(
-            np.int64(chunk), chunks, scratch, trial, variants, actions, rules, traits, features, games, bodies,
+            np.int64(chunk), chunks, scratch, trial, deck, actions, rules, traits, features, games, bodies,
             entities, present, private, sees, acting, rule_features, written,
             final_entities, final_present, final_private, final_sees, final_acting, final_rule_features, final_written,
             reward, terminated, truncated, game_over, trial_over,
@@ -203,10 +203,10 @@ def step_games_in_parallel(  # noqa: PLR0913 (as above)
 
 
 @kernel
-def begin_games(variants: Any, rules: Any, traits: Any, games: Any, bodies: Any) -> None:
+def begin_games(deck: Any, rules: Any, traits: Any, games: Any, bodies: Any) -> None:
     """Begin a new trial in every game."""
     for b in range(np.uint64(len(games))):
-        begin_trial(games[b], variants)
+        begin_trial(games[b], deck)
         v = games[b].variant
         begin_episode(rules[v], traits, v, bodies, b, games[b])
 

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from marl_meta.games.batch import STATE_FIELDS, check_snapshot, refuse_illegal, unsigned
+from marl_meta.games.deck import deal, new_deck
 from marl_meta.games.family import Family
 from marl_meta.games.pace import Pace
 from marl_meta.games.particles.buffers import make_buffer
@@ -30,7 +31,7 @@ from marl_meta.games.particles.step import (
     take_actions,
 )
 from marl_meta.games.random import stream_keys
-from marl_meta.types import FloatArray, Snapshot, Step, UserError, Variant
+from marl_meta.types import FloatArray, IntArray, Snapshot, Step, UserError, Variant
 
 THREADED_GAMES = 2048
 """Smaller batches are played by one thread: waking the others would take longer than they save."""
@@ -101,6 +102,7 @@ class ParticleGame:
         self.num_entities = len(tables.kind)
         self.agent_names = tables.agent_names
         self.agent_team = tables.team[: self.num_agents].copy()
+        self.num_variants = len(tables.variants)
         self._tables = tables
         self._first_game = first_game
         self._games = np.zeros(num_games, GAME)
@@ -109,7 +111,7 @@ class ParticleGame:
         self._bodies = np.zeros((num_games, self.num_entities), BODY)
         self._actions = np.zeros((num_games, self.num_agents), np.uint8)
         self._actions_in_a_row = self._actions.reshape(-1)
-        self._drawn_variants = 0 if fixed else len(tables.variants)
+        self._deck = new_deck(0 if fixed else len(tables.variants))
         self._buffers = (make_buffer(tables, num_games), make_buffer(tables, num_games))
         self._pace = Pace()
         self._turn = 0
@@ -118,8 +120,8 @@ class ParticleGame:
         # The threads' shares have scratch space of their own, far enough apart not to share a cache line.
         self._chunks = os.cpu_count() or 1
         scratch = np.zeros((self._chunks, 3, self.num_agents + 8))
-        play = (scratch, episodes_per_trial, self._drawn_variants, self._actions, *knowledge)
-        self._begin_arguments = (self._drawn_variants, tables.rules, tables.traits, self._games, self._bodies)
+        play = (scratch, episodes_per_trial, self._deck, self._actions, *knowledge)
+        self._begin_arguments = (self._deck, tables.rules, tables.traits, self._games, self._bodies)
         self._show_arguments = tuple((*knowledge, *buffer.view) for buffer in self._buffers)
         arguments = [(*play, *buffer.arrays) for buffer in self._buffers]
         self._plays = tuple(
@@ -138,6 +140,12 @@ class ParticleGame:
         return [self._tables.variants[v].variant_id for v in self._games["variant"]]
 
     @property
+    def variant_numbers(self) -> IntArray:
+        """[B] the variant of each game, as a number below `num_variants`."""
+        numbers: IntArray = self._games["variant"].astype(np.int64)
+        return numbers
+
+    @property
     def hidden_rules(self) -> FloatArray:
         """[B,R'] the hidden rules, scaled as visible ones are."""
         rules: FloatArray = self._tables.hidden[self._games["variant"]]
@@ -151,6 +159,10 @@ class ParticleGame:
         begin_games(*self._begin_arguments)
         return self._show()
 
+    def deal(self, weights: npt.ArrayLike) -> None:
+        """Let new trials draw their variants in proportion to weights [V]; each variant stays possible."""
+        deal(self._deck, weights)
+
     def step(self, actions: npt.NDArray[np.integer[Any]]) -> Step:
         """Play `actions` int [B,N] (ignored for absent agents); raises UserError when one is not an action."""
         if not self._started:
@@ -162,17 +174,19 @@ class ParticleGame:
         return buffer.step_with_final if ended else buffer.step
 
     def snapshot(self) -> Snapshot:
-        """Return a copy of all state: [B] key, draws, variant, step, episode; [B,E,2] positions, velocities."""
+        """Return all state, copied: key, draws, variant, step, episode [B]; deck [D]; positions, velocities [B,E,2]."""
         snapshot: Snapshot = {name: self._games[name].copy() for name, _ in STATE_FIELDS}
+        snapshot["deck"] = self._deck.copy()
         snapshot["positions"] = np.stack([self._bodies["x"], self._bodies["y"]], axis=-1)
         snapshot["velocities"] = np.stack([self._bodies["vx"], self._bodies["vy"]], axis=-1)
         return snapshot
 
     def restore(self, snapshot: Snapshot) -> Step:
         """Go back to a snapshot of this game; returns the observation there, with zero reward."""
-        check_snapshot(snapshot, self.snapshot(), len(self._tables.variants))
+        check_snapshot(snapshot, self.snapshot(), self.num_variants)
         for name, _ in STATE_FIELDS:
             self._games[name] = snapshot[name]
+        self._deck[:] = snapshot["deck"]
         self._games["placed"] = snapshot["step"]  # so that both buffers are written afresh
         self._bodies["x"], self._bodies["y"] = np.moveaxis(snapshot["positions"], -1, 0)
         self._bodies["vx"], self._bodies["vy"] = np.moveaxis(snapshot["velocities"], -1, 0)

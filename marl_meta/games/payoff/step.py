@@ -31,7 +31,7 @@ def take_actions(actions: Any, taken: Any, rules: Any, games: Any) -> Any:
 
 @kernel
 def step_games(  # noqa: PLR0913 (numba takes long to look into a tuple of arrays at every call)
-    chunk: Any, chunks: Any, trial: Any, variants: Any, actions: Any,
+    chunk: Any, chunks: Any, trial: Any, deck: Any, actions: Any,
     rules: Any, payoffs: Any, features: Any, games: Any, rewards: Any,
     entities: Any, present: Any, private: Any, acting: Any, mask: Any, rule_features: Any, written: Any,
     final_entities: Any, final_present: Any, final_private: Any, final_acting: Any, final_mask: Any,
@@ -64,7 +64,7 @@ def step_games(  # noqa: PLR0913 (numba takes long to look into a tuple of array
         if over:
             ended += 1
             show(final, rule, v, features, actions, rewards, b, False)
-            trial_over[b] = begin_again(trial, variants, game)
+            trial_over[b] = begin_again(trial, deck, game)
             v = game.variant
         show(view, rules[v], v, features, actions, rewards, b, over)
     return ended
@@ -72,7 +72,7 @@ def step_games(  # noqa: PLR0913 (numba takes long to look into a tuple of array
 
 @parallel_kernel
 def step_games_in_parallel(  # noqa: PLR0913 (as above)
-    chunks: Any, trial: Any, variants: Any, actions: Any,
+    chunks: Any, trial: Any, deck: Any, actions: Any,
     rules: Any, payoffs: Any, features: Any, games: Any, rewards: Any,
     entities: Any, present: Any, private: Any, acting: Any, mask: Any, rule_features: Any, written: Any,
     final_entities: Any, final_present: Any, final_private: Any, final_acting: Any, final_mask: Any,
@@ -84,7 +84,7 @@ def step_games_in_parallel(  # noqa: PLR0913 (as above)
     # A chunk's number is made signed, as calls from Python have it, or `step_games` would be compiled a second time.
     for chunk in prange(chunks):
         ended += step_games(
-            np.int64(chunk), chunks, trial, variants, actions, rules, payoffs, features, games, rewards,
+            np.int64(chunk), chunks, trial, deck, actions, rules, payoffs, features, games, rewards,
             entities, present, private, acting, mask, rule_features, written,
             final_entities, final_present, final_private, final_acting, final_mask, final_rule_features, final_written,
             reward, truncated, game_over, trial_over,
@@ -93,22 +93,22 @@ def step_games_in_parallel(  # noqa: PLR0913 (as above)
 
 
 @rare
-def begin_again(trial: Any, variants: Any, game: Any) -> Any:
+def begin_again(trial: Any, deck: Any, game: Any) -> Any:
     """Begin the next episode of a game, in the next trial if this one is over; return whether it is."""
     game.step = 0
     game.episode += 1
     over = game.episode >= trial
     if over:
-        begin_trial(game, variants)
+        begin_trial(game, deck)
     return over
 
 
 @kernel
-def begin_games(variants: Any, games: Any) -> None:
+def begin_games(deck: Any, games: Any) -> None:
     """Begin a new trial in every game."""
     for b in range(np.uint64(len(games))):
         games[b].step = 0
-        begin_trial(games[b], variants)
+        begin_trial(games[b], deck)
 
 
 @kernel

@@ -11,13 +11,14 @@ import numpy as np
 import numpy.typing as npt
 
 from marl_meta.games.batch import STATE_FIELDS, check_snapshot, refuse_illegal, unsigned
+from marl_meta.games.deck import deal, new_deck
 from marl_meta.games.family import Family
 from marl_meta.games.pace import Pace
 from marl_meta.games.payoff.buffers import make_buffer
 from marl_meta.games.payoff.parameters import GAME, Tables, compile_tables
 from marl_meta.games.payoff.step import begin_games, show_games, step_games, step_games_in_parallel, take_actions
 from marl_meta.games.random import stream_keys
-from marl_meta.types import FloatArray, Snapshot, Step, UserError, Variant
+from marl_meta.types import FloatArray, IntArray, Snapshot, Step, UserError, Variant
 
 THREADED_GAMES = 4096
 """Smaller batches are played by one thread: waking the others would take longer than they save."""
@@ -76,6 +77,7 @@ class PayoffGame:
         self.num_agents = self.num_entities = len(tables.agent_names)
         self.agent_names = tables.agent_names
         self.agent_team = np.zeros(self.num_agents, np.int8)
+        self.num_variants = len(tables.variants)
         self._tables = tables
         self._first_game = first_game
         self._games = np.zeros(num_games, GAME)
@@ -83,7 +85,7 @@ class PayoffGame:
         self._games["variant"] = np.arange(num_games) % len(tables.variants)
         self._actions = np.zeros((num_games, self.num_agents), np.uint8)
         self._rewards = np.zeros((num_games, self.num_agents), np.float32)
-        self._drawn_variants = 0 if fixed else len(tables.variants)
+        self._deck = new_deck(0 if fixed else len(tables.variants))
         self._buffers = (make_buffer(tables, num_games), make_buffer(tables, num_games))
         self._pace = Pace()
         self._turn = 0
@@ -91,7 +93,7 @@ class PayoffGame:
         shown = (self._actions, tables.rules, tables.visible, self._games, self._rewards)
         self._show_arguments = tuple((*shown, *buffer.view) for buffer in self._buffers)
         play = (
-            episodes_per_trial, self._drawn_variants, self._actions,
+            episodes_per_trial, self._deck, self._actions,
             tables.rules, tables.payoffs, tables.visible, self._games, self._rewards,
         )  # fmt: skip
         arguments = [(*play, *buffer.arrays) for buffer in self._buffers]
@@ -111,6 +113,12 @@ class PayoffGame:
         return [self._tables.variants[v].variant_id for v in self._games["variant"]]
 
     @property
+    def variant_numbers(self) -> IntArray:
+        """[B] the variant of each game, as a number below `num_variants`."""
+        numbers: IntArray = self._games["variant"].astype(np.int64)
+        return numbers
+
+    @property
     def hidden_rules(self) -> FloatArray:
         """[B,R'] the hidden rules, scaled as visible ones are."""
         rules: FloatArray = self._tables.hidden[self._games["variant"]]
@@ -121,8 +129,12 @@ class PayoffGame:
         if seed is not None:
             self._games["key"] = stream_keys(seed, self._first_game, self.num_games)
             self._games["draws"] = 0
-        begin_games(self._drawn_variants, self._games)
+        begin_games(self._deck, self._games)
         return self._show()
+
+    def deal(self, weights: npt.ArrayLike) -> None:
+        """Let new trials draw their variants in proportion to weights [V]; each variant stays possible."""
+        deal(self._deck, weights)
 
     def step(self, actions: npt.NDArray[np.integer[Any]]) -> Step:
         """Play `actions` int [B,N] (ignored in empty seats); raises UserError when one is not an action of its game."""
@@ -138,17 +150,18 @@ class PayoffGame:
         return buffer.step_with_final if ended else buffer.step
 
     def snapshot(self) -> Snapshot:
-        """Return a copy of all state: [B] key, draws, variant, step, episode; [B,N] actions, rewards."""
+        """Return a copy of all state: key, draws, variant, step, episode [B]; deck [D]; actions, rewards [B,N]."""
         snapshot: Snapshot = {name: self._games[name].copy() for name, _ in STATE_FIELDS}
-        return snapshot | {"actions": self._actions.copy(), "rewards": self._rewards.copy()}
+        return snapshot | {"deck": self._deck.copy(), "actions": self._actions.copy(), "rewards": self._rewards.copy()}
 
     def restore(self, snapshot: Snapshot) -> Step:
         """Go back to a snapshot of this game; returns the observation there, with zero reward."""
-        check_snapshot(snapshot, self.snapshot(), len(self._tables.variants))
+        check_snapshot(snapshot, self.snapshot(), self.num_variants)
         if (snapshot["actions"] >= len(self.layout.actions)).any():
             raise UserError(f"A snapshot to restore must hold actions below {len(self.layout.actions)} everywhere.")
         for name, _ in STATE_FIELDS:
             self._games[name] = snapshot[name]
+        self._deck[:] = snapshot["deck"]
         self._actions[:] = snapshot["actions"]
         self._rewards[:] = snapshot["rewards"]
         return self._show()
