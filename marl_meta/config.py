@@ -32,6 +32,7 @@ def _text(value: object) -> object:
 Positive = Annotated[int, Field(ge=1), BeforeValidator(_whole)]
 NotNegative = Annotated[int, Field(ge=0), BeforeValidator(_whole)]
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+Decay = Annotated[float, Field(gt=0.0, lt=1.0)]
 Weight = Annotated[float, Field(ge=0.0)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=120), BeforeValidator(_text)]
 
@@ -189,6 +190,28 @@ class MetaConfig(_Section):
     """How hidden rules are inferred, for belief."""
 
 
+class ScheduleConfig(_Section):
+    """How often each variant of the split is played: all alike, or by what is earned on it."""
+
+    name: Literal["uniform", "progress", "regret"]
+    """uniform: all alike; progress: by how returns change; regret: by how far they are from the best so far."""
+    uniform_share: Fraction
+    """Share of the trials whose variants are drawn uniformly all the same, for progress and regret."""
+    fast_decay: Decay
+    """Of the running average of a variant's returns that shows what is earned now, a trial."""
+    slow_decay: Decay
+    """Of the one that shows what was earned before, for progress; larger."""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.slow_decay <= self.fast_decay:
+            raise ValueError(
+                f"schedule.slow_decay must be larger than schedule.fast_decay, not {self.slow_decay} with "
+                f"{self.fast_decay}"
+            )
+        return self
+
+
 class TeamConfig(_Section):
     """Who plays one team of the game. A team that is not named learns, with a learner of its own."""
 
@@ -258,6 +281,7 @@ class Config(_Section):
     policy: PolicyConfig
     algorithm: AlgorithmConfig
     meta: MetaConfig
+    schedule: ScheduleConfig
     teams: dict[str, TeamConfig]
     """Who plays each team, by the name of the team."""
     tracking: TrackingConfig

@@ -155,6 +155,8 @@ class EpisodeTotals:
     returns: list[FloatArray] = field(default_factory=list)
     """[N] per ended game, NaN for agents that took no part in it."""
     lengths: list[int] = field(default_factory=list)
+    trials: list[tuple[int, float]] = field(default_factory=list)
+    """Of each trial that ended: its variant, and what an agent of the learners earned in an episode, on average."""
 
 
 class Collector:
@@ -174,6 +176,10 @@ class Collector:
         self.running = np.zeros((game.num_games, game.num_agents), np.float64)
         self.length = np.zeros(game.num_games, np.int64)
         self.played = np.zeros((game.num_games, game.num_agents), np.bool_)
+        self.earned = np.zeros(game.num_games, np.float64)
+        """Sum, over a trial's episodes so far, of an agent's return: the mean over the learners' agents."""
+        self.episodes = np.zeros(game.num_games, np.int64)
+        self.learners = np.concatenate([seat.agents for seat in seats.values()])
         self.infers = any(seat.inputs.knowledge is not None for seat in seats.values())
         for seat in seats.values():
             seat.tell(np.ones(game.num_games, np.bool_))
@@ -200,6 +206,7 @@ class Collector:
                 actions[:, book.seat.agents] = book.act(time, observation, hidden, self.generator)
             for agents, controller in self.fixed.values():
                 actions[:, agents] = controller.act(observation)
+            variants = self.game.variant_numbers
             self.step = step = self.game.step(actions)
             for _, controller in self.fixed.values():
                 controller.observe(step)
@@ -209,24 +216,31 @@ class Collector:
                 book.record(time, step, ends, acting, hidden)
                 book.seat.mind.forget(step.trial_over)
                 book.seat.tell(step.trial_over)
-            self._count(step, acting, totals)
+            self._count(step, acting, variants, totals)
         hidden = self.game.hidden_rules if self.infers else None
         return {name: book.close(self.step, hidden) for name, book in books.items()}, totals
 
-    def _count(self, step: Step, acting: BoolArray, totals: EpisodeTotals) -> None:
+    def _count(self, step: Step, acting: BoolArray, variants: IntArray, totals: EpisodeTotals) -> None:
         self.running += step.reward
         self.length += 1
         self.played |= acting
         for index in np.flatnonzero(step.game_over):
             totals.returns.append(np.where(self.played[index], self.running[index], np.nan).astype(np.float32))
             totals.lengths.append(int(self.length[index]))
+            here = self.learners[self.played[index, self.learners]]
+            self.earned[index] += self.running[index, here].sum() / max(len(here), 1)
+            self.episodes[index] += 1
+        for index in np.flatnonzero(step.trial_over):
+            totals.trials.append((int(variants[index]), float(self.earned[index] / self.episodes[index])))
         for array in (self.running, self.length, self.played):
             array[step.game_over] = 0
+        self.earned[step.trial_over] = self.episodes[step.trial_over] = 0
 
     def snapshot(self) -> Snapshot:
         """Return the share's whole state: game, memories, contexts, running returns, random stream."""
         state: Snapshot = {f"game/{name}": array for name, array in self.game.snapshot().items()}
         state["running"], state["length"], state["played"] = self.running.copy(), self.length.copy(), self.played.copy()
+        state["earned"], state["episodes"] = self.earned.copy(), self.episodes.copy()
         state["generator"] = self.generator.get_state().numpy()
         for name, seat in self.seats.items():
             state |= {f"seat/{name}/{key}": array for key, array in seat.mind.snapshot().items()}
@@ -239,6 +253,7 @@ class Collector:
         self.step = self.game.restore(_below(snapshot, "game/"))
         self.running, self.length = snapshot["running"].copy(), snapshot["length"].copy()
         self.played = snapshot["played"].copy()
+        self.earned, self.episodes = snapshot["earned"].copy(), snapshot["episodes"].copy()
         self.generator.set_state(torch.from_numpy(snapshot["generator"].copy()))
         for name, seat in self.seats.items():
             seat.mind.restore(_below(snapshot, f"seat/{name}/"))

@@ -20,6 +20,7 @@ from marl_meta.players import RandomPlayer, scripted_player
 from marl_meta.rollout import Collector, Controller, Seat
 from marl_meta.team import load_team
 from marl_meta.train.learner import Learner
+from marl_meta.train.schedule import Schedule
 from marl_meta.types import BoundRule, IntArray, Layout, TeamLayout, UserError, VectorGame
 from marl_meta.wording import listed
 
@@ -37,6 +38,8 @@ class Cast:
     learners: dict[str, Learner]
     collectors: list[Collector]
     """One per share of the games."""
+    schedule: Schedule | None
+    """Which variants the games draw how often; None where all are as likely."""
 
 
 def resolve(config: Config) -> Config:
@@ -154,7 +157,20 @@ def assemble(config: Config) -> Cast:
         }
         generator = torch.Generator().manual_seed(mixed_seed(config.seed, index))
         collectors.append(Collector(game, seats, fixed, generator, trials=config.game.episodes_per_trial > 1))
-    return Cast(learners, collectors)
+    return Cast(learners, collectors, open_schedule(config, games[0].num_variants))
+
+
+def open_schedule(config: Config, variants: int) -> Schedule | None:
+    """Return the curriculum over so many variants that a config asks for, None for none; UserError without a split."""
+    schedule, split = config.schedule, config.game.split
+    if schedule.name == "uniform":
+        return None
+    if split is None or config.game.family == "pettingzoo":
+        raise UserError(
+            f"Config key schedule={schedule.name} chooses among the variants of a split, and game.split names none; "
+            "allowed without one is schedule=uniform."
+        )
+    return Schedule(schedule.name, variants, schedule.uniform_share, schedule.fast_decay, schedule.slow_decay)
 
 
 def team_configs(config: Config, layout: Layout) -> dict[str, TeamConfig]:

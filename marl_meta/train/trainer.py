@@ -73,6 +73,7 @@ class Trainer:
         collected = self.workers.map(lambda collector: collector.collect(config.train.horizon), self.cast.collectors)
         played = time.monotonic()
         metrics: Metrics = {}
+        totals = [ended for _, ended in collected]
         for name, learner in self.cast.learners.items():
             shares: list[Experience] = [experience[name] for experience, _ in collected]
             statistics = learner.improve(shares, progress, self.workers)
@@ -83,10 +84,11 @@ class Trainer:
         metrics = {
             "iteration": self.iteration,
             "env_steps": self.env_steps,
-            **self._returns([totals for _, totals in collected]),
+            **self._returns(totals),
             **metrics,
         }
         _refuse_divergence(metrics, self.folder)
+        metrics |= self._deal(totals)
         learnt = time.monotonic()
         timing: Metrics = {
             "iteration": self.iteration,
@@ -99,6 +101,16 @@ class Trainer:
             metrics |= evaluate_run(config, self.team())
             timing["evaluate_seconds"] = time.monotonic() - learnt
         return metrics, timing
+
+    def _deal(self, totals: Sequence[EpisodeTotals]) -> Metrics:
+        """Deal the variants of the trials to come by what the ended ones earned; returns metrics of the deck."""
+        schedule = self.cast.schedule
+        if schedule is None:
+            return {}
+        schedule.note([trial for part in totals for trial in part.trials])
+        for collector in self.cast.collectors:
+            collector.game.deal(schedule.weights())
+        return schedule.metrics()
 
     def _returns(self, totals: Sequence[EpisodeTotals]) -> Metrics:
         """Return the mean return of an agent of each team, and the mean of the team's sum, over the ended episodes."""
@@ -149,6 +161,8 @@ class Trainer:
             arrays |= {f"learner/{name}/{key}": array for key, array in learner.arrays().items()}
         for index, collector in enumerate(self.cast.collectors):
             arrays |= {f"share/{index}/{key}": array for key, array in collector.snapshot().items()}
+        if self.cast.schedule is not None:
+            arrays |= {f"schedule/{key}": array for key, array in self.cast.schedule.snapshot().items()}
         values: dict[str, Any] = {
             "iteration": self.iteration,
             "env_steps": self.env_steps,
@@ -169,6 +183,8 @@ class Trainer:
             learner.restore(_below(checkpoint.arrays, f"learner/{name}/"), values["orders"][name])
         for index, collector in enumerate(self.cast.collectors):
             collector.restore(_below(checkpoint.arrays, f"share/{index}/"))
+        if self.cast.schedule is not None:
+            self.cast.schedule.restore(_below(checkpoint.arrays, "schedule/"))
 
 
 def _below(arrays: Mapping[str, Any], prefix: str) -> dict[str, Any]:

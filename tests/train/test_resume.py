@@ -23,6 +23,8 @@ from marl_meta.train import resume, train
 from marl_meta.train.checkpoint import VERSION, Checkpoint, read_newest, write_checkpoint
 from marl_meta.types import UserError
 
+RECALL = Path(__file__).parents[1] / "recall"
+
 Overrides = Callable[..., list[str]]
 Contents = Callable[[Path], dict[str, bytes]]
 Start = Callable[..., ForkServerProcess]
@@ -167,6 +169,11 @@ FAMILIES: dict[str, dict[str, Any]] = {
         "game__episodes_per_trial": 2,
         "policy__trial_inputs": "true",
     },
+    "a curriculum by regret": {
+        "game": RECALL,
+        "game__split": "train",
+        "schedule": "regret",
+    },
     "a third-party game": {
         "game": "pettingzoo",
         "game__entry_point": "mpe2.simple_adversary_v3:parallel_env",
@@ -185,6 +192,23 @@ def test_every_kind_of_game_and_player_goes_on_as_it_was(overrides: Overrides, c
     result = resume(half.folder, [f"train.steps={6 * step}"], quiet=True)
     assert result.env_steps == 6 * step
     assert (whole.folder / "metrics.jsonl").read_bytes() == (result.folder / "metrics.jsonl").read_bytes()
+
+
+@pytest.mark.parametrize(("game", "schedule"), [("spread", "progress"), ("payoff", "regret")])
+def test_a_curriculum_goes_on_as_it_was(overrides: Overrides, game: str, schedule: str) -> None:
+    settings = {**STEADY, "game": game, "game__split": "train", "schedule": schedule, "schedule__fast_decay": 0.5}
+    settings |= {"game__num_games": 12, "train__horizon": 40, "policy__recurrent": "none"}
+    whole = train(overrides("whole", **settings, train__steps=12 * 40 * 6), quiet=True)
+    half = train(overrides("half", **settings, train__steps=12 * 40 * 3), quiet=True)
+    checkpoint = read_newest(half.folder / "checkpoints")
+    assert checkpoint is not None
+    decks = [checkpoint.arrays[f"share/{share}/game/deck"] for share in range(2)]
+    np.testing.assert_array_equal(*decks)
+    assert np.ptp(np.bincount(decks[0])) > 0  # no longer even when it stops
+    result = resume(half.folder, [f"train.steps={12 * 40 * 6}"], quiet=True)
+    assert (whole.folder / "metrics.jsonl").read_bytes() == (result.folder / "metrics.jsonl").read_bytes()
+    for name, array in weights_of(whole.folder).items():
+        np.testing.assert_array_equal(array, weights_of(result.folder)[name])
 
 
 def test_a_frozen_opponent_goes_on_as_it_was(overrides: Overrides) -> None:
