@@ -300,6 +300,74 @@ def test_returns_of_agents_that_die_early_count_and_those_of_absent_ones_do_not(
     np.testing.assert_array_equal(np.stack(totals.returns), [[2.0, 4.0], [4.0, math.nan]])
 
 
+def test_a_trial_is_written_down_with_the_variant_that_it_was() -> None:
+    """Beside what a game says step by step: the variant before the next is drawn, the mean over agents and episodes."""
+    game = make_vec(RECALL, num_games=5, split="train", seed=3, episodes_per_trial=2)
+    others = {"others": (np.array([1]), Spy())}
+    playing = collector(game, {"first": seat(game, [0], 10)}, others, trials=True)
+    step, expected, running = game.step, [], np.zeros((5, 2))
+    assert game.num_variants == 4
+
+    def watched(actions: IntArray) -> Step:
+        before = game.variant_numbers
+        found = step(actions)
+        running[:] += found.reward
+        for b in np.flatnonzero(found.trial_over):
+            expected.append((int(before[b]), float(running[b, 0]) / 2))  # the first agent's alone: it learns
+            running[b] = 0.0
+        return found
+
+    game.step = watched  # type: ignore[method-assign]
+    found = [trial for _ in range(4) for trial in playing.collect(10)[1].trials]
+    assert found == expected
+    assert len(found) == 5 * 40 // 8
+    assert len({variant for variant, _ in found}) == 4
+
+
+# several roles and sizes in one batch
+
+
+def test_a_learner_of_several_teams_plays_several_roles_and_sizes_in_one_batch() -> None:
+    """Every row is what a learner of that role alone would make of the same game, and pays what that role is paid."""
+    sizes = [(3, 1), (1, 2), (2, 2), (3, 2)]
+    rules = [{"adversaries": a, "prey": p, "episode_length": 4} for a, p in sizes]
+
+    def tag() -> VectorGame:
+        game = make_vec("tag", num_games=4, rules=rules, seed=1)
+        game.reset(3)
+        return game
+
+    game, horizon, design = tag(), 6, {"recurrent": False}
+    both = seat(game, [0, 1, 2, 3, 4], horizon, **design)
+    playing = collector(game, {"both": both})
+    experience = playing.collect(horizon)[0]["both"]
+    twin = tag()
+    roles = {"adversaries": [0, 1, 2], "prey": [3, 4]}
+    alone = {name: seat(twin, slots, horizon, **design) for name, slots in roles.items()}
+    twin.reset(3)
+    step = twin.reset()
+    opposed = 0
+    for t in range(horizon):
+        weight = experience.weight[t].view(4, 5).numpy()
+        here = [[i < a for i in range(3)] + [i < p for i in range(2)] for a, p in sizes]
+        np.testing.assert_array_equal(weight, here)
+        for name, slots in roles.items():
+            output = Replayed._run(
+                alone[name],
+                step.observation,
+                torch.zeros(4 * len(slots), 0),
+                np.zeros((4, len(slots))),
+                np.zeros((4, len(slots), 0)),
+            )
+            value = experience.value[t].view(4, 5)[:, slots].numpy()
+            present = weight[:, slots] > 0
+            np.testing.assert_allclose(value[present], output.value[0].view(4, -1).numpy()[present], atol=1e-5)
+        step = twin.step(experience.action[t].view(4, 5).numpy())
+        np.testing.assert_array_equal(experience.reward[t].view(4, 5).numpy(), step.reward)
+        opposed += int((step.reward[:, :3].sum(1) * step.reward[:, 3:].sum(1) < 0).sum())
+    assert opposed > 0  # somebody was caught, which pays one role and costs the other
+
+
 # what a critic learns
 
 

@@ -94,6 +94,24 @@ def test_two_teams_learn_each_with_its_own_learner(overrides: Overrides) -> None
         assert share_right(team, side, {"players": 1, "rivals": 2}) > 0.95
 
 
+def test_one_learner_plays_two_roles_in_teams_of_several_sizes_in_one_batch(
+    overrides: Overrides, tmp_path: Path
+) -> None:
+    folder = tmp_path / "mixed"
+    folder.mkdir()
+    text = (RECALL / "family.yaml").read_text()
+    split = "train: {rules: {players: [1, 2], rivals: [1, 2, 3]}, variants: all}"
+    text = text.replace("train: {rules: {shift: [0, 2], players: [1, 2]}, variants: all}", split)
+    (folder / "family.yaml").write_text(text.replace("{shift: [1], players: [1, 2]}", "{players: [3], rivals: [1]}"))
+    (folder / "game.py").write_text((RECALL / "game.py").read_text())
+    both = {"teams__players__learner": "both", "teams__rivals__learner": "both"}
+    team = learn(overrides, game=folder, game__split="train", **both)
+    assert team.plays == {"players": "both", "rivals": "both"}
+    for players, rivals in ((1, 3), (2, 1), (2, 2)):
+        for side in ("players", "rivals"):
+            assert share_right(team, side, {"players": players, "rivals": rivals}) > 0.9
+
+
 def test_two_teams_share_one_learner(overrides: Overrides) -> None:
     both = {"teams__players__learner": "both", "teams__rivals__learner": "both"}
     team = learn(overrides, game__rules="{players: 1, rivals: 2}", **both)
