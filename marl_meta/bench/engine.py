@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from marl_meta.bench.machine import inspect_machine
 from marl_meta.bench.report import Mark, Report, Row, Say, Table
 from marl_meta.bench.timing import Case, Timing, interleave, slower
-from marl_meta.games import load_family, make_vec
+from marl_meta.games import Family, load_family, make_vec
+from marl_meta.games.splits import Domain
 from marl_meta.interop.peers import EPISODE, Episodes, installed, jaxmarl_episodes, mpe2_episodes, vmas_episodes
 from marl_meta.types import UserError
 from marl_meta.wording import listed
@@ -27,8 +28,9 @@ TIMES_MPE2, TIMES_BATCHED = 4000.0, 20.0
 MOST_GROWTH = 1.5
 """Cost is called linear in B while an env-step of the largest batch costs at most so much more than of the cheapest."""
 
-RULES = {"default": None, "per game": "train"}
-"""What the rules of the games are: all the family's default, or each game its own of the split train."""
+DEFAULT, NUMBERS, SIZES = "default", "per game", "per game, sizes too"
+"""What the rules of the games are: all the family's default; each game its own of the split train, but for the counts
+(of agents, of obstacles), which are the default ones as in the peers' games; each game its own, counts included."""
 
 _DIFFERENT_ACTIONS = 8
 
@@ -51,7 +53,7 @@ class _Measured:
 
     def ratios(self) -> Iterator[tuple[str, int, float]]:
         """Yield each peer, its number of games, and how many times as fast ours is with per-game rules."""
-        ours = self.ours["per game", self.at]
+        ours = self.ours[NUMBERS, self.at]
         for system, (num_games, timing) in self.peers.items():
             yield system, num_games, slower(timing, ours)
 
@@ -95,7 +97,8 @@ def _measure(game: str, sizes: list[int], seconds: float, repeats: int) -> _Meas
     at = _compared(sizes)
     made = (mpe2_episodes(game), vmas_episodes(game, at), jaxmarl_episodes(game, at))
     peers: list[Episodes] = [peer for peer in made if peer is not None]
-    ours = {(rules, size): _case(game, split, size) for rules, split in RULES.items() for size in sizes}
+    families = _families(load_family(game))
+    ours = {(rules, size): _case(families[rules], size) for rules in families for size in sizes}
     cases = {f"ours {key}": case for key, case in ours.items()}
     cases |= {peer.system: Case(peer.play, work=peer.env_steps) for peer in peers}
     timings = interleave(cases, seconds=seconds, repeats=repeats)
@@ -107,12 +110,26 @@ def _measure(game: str, sizes: list[int], seconds: float, repeats: int) -> _Meas
     )
 
 
-def _case(game: str, split: str | None, num_games: int) -> Case:
+def _families(family: Family) -> dict[str, Family]:
+    """Return the family with its split train as it is (for `SIZES`), with default counts, and with default rules."""
+    train = family.splits["train"]
+    counts = {name: (rule.default,) for name, rule in family.rules.items() if rule.kind == "int"}
+    counted = {name: Domain(values=counts[name]) for name in train.domains if name in counts}
+    same_size = replace(train, domains={**train.domains, **counted}, digest=None)
+    return {
+        DEFAULT: replace(family, splits={}),
+        NUMBERS: replace(family, splits={"train": same_size}),
+        SIZES: family,
+    }
+
+
+def _case(family: Family, num_games: int) -> Case:
     """Return an episode's length of steps of a batch, actions passed in."""
-    batch = make_vec(game, num_games=num_games, split=split, seed=0)
+    split = "train" if family.splits else None
+    batch = make_vec(family, num_games=num_games, split=split, seed=0)
     batch.reset()
     shape = (_DIFFERENT_ACTIONS, num_games, batch.num_agents)
-    drawn = np.random.default_rng(0).integers(_actions_of_all(game, split), size=shape)
+    drawn = np.random.default_rng(0).integers(_actions_of_all(family, split), size=shape)
     actions = [drawn[step % len(drawn)] for step in range(EPISODE)]
 
     def play() -> None:
@@ -122,9 +139,8 @@ def _case(game: str, split: str | None, num_games: int) -> Case:
     return Case(play, work=EPISODE * num_games)
 
 
-def _actions_of_all(game: str, split: str | None) -> int:
-    """Return how many actions every variant has: a game may draw any of them at the start of a trial."""
-    family = load_family(game)
+def _actions_of_all(family: Family, split: str | None) -> int:
+    """Return how many actions every variant has."""
     rules = [variant.rules for variant in (family.split(split) if split is not None else [family.variant()])]
     mask = make_vec(family, num_games=len(rules), rules=rules).reset().observation.action_mask
     return int(mask.all(axis=(0, 1)).sum())
@@ -135,13 +151,13 @@ def _marks(found: _Measured) -> Iterator[Mark]:
     setting = f"{game}, per-game rules, B = {at}"
     if at == MARK_BATCH:
         if game in STEPS_PER_SECOND:
-            speed = found.ours["per game", at].speed
+            speed = found.ours[NUMBERS, at].speed
             yield Mark(f"{setting}: env-steps/s", speed, STEPS_PER_SECOND[game], portable=False)
         for system, _, ratio in found.ratios():
             yield Mark(f"{setting}: times {system}", ratio, TIMES_MPE2 if system == "mpe2" else TIMES_BATCHED)
     if len(found.sizes) > 1:
         name = f"{game}, per-game rules: cost of an env-step at B = {found.sizes[-1]} to the cheapest"
-        yield Mark(name, found.growth("per game")[1], most=MOST_GROWTH)
+        yield Mark(name, found.growth(NUMBERS)[1], most=MOST_GROWTH)
 
 
 def _speed_table(found: list[_Measured]) -> Table:
@@ -170,6 +186,6 @@ def _ratio_table(found: list[_Measured]) -> Table:
 
 
 def _growth_table(found: list[_Measured]) -> Table:
-    rows: list[Row] = [(one.game, rules, *one.growth(rules)) for one in found for rules in RULES]
+    rows: list[Row] = [(one.game, rules, *one.growth(rules)) for one in found for rules in (DEFAULT, NUMBERS, SIZES)]
     title = "Is cost linear in B? The exponent p of cost ~ B^p; an env-step at the largest B to the cheapest"
     return Table("linear", title, ("game", "rules", "exponent", "largest_to_cheapest"), rows)

@@ -45,7 +45,7 @@ def test_engine(bench: Callable[..., tuple[int, str, str]]) -> None:
     }
     assert all(row["env_steps_per_second"] > 0 for row in tables["speed"])
     assert tables["ratio"][0]["times"] > 1
-    assert {row["rules"] for row in tables["linear"]} == {"default", "per game"}
+    assert {row["rules"] for row in tables["linear"]} == {"default", "per game", "per game, sizes too"}
 
 
 def test_engine_plays_what_every_variant_allows(bench: Callable[..., tuple[int, str, str]]) -> None:
