@@ -13,7 +13,8 @@ while ago, and the best score. From these follows a priority:
   (Dennis et al. 2020, "Emergent complexity and zero-shot transfer via unsupervised environment design"; the best return
   so far in place of the optimal one is MaxMC in Jiang et al. 2021, "Replay-guided adversarial environment design").
 
-A share of the trials is drawn uniformly all the same, since scores of what is never played grow old.
+A share of the trials is drawn uniformly all the same, since scores of what is never played grow old. Where what all
+learners earn sums to nothing (both sides of a zero-sum game learn), scores say nothing, and all stay as likely.
 """
 
 from __future__ import annotations
