@@ -174,12 +174,51 @@ class BeliefConfig(_Section):
     """Parts that a batch is split into, along the games."""
 
 
+class GradientConfig(_Section):
+    """How a team adapts by gradient steps on what it lived through, and how that is learnt."""
+
+    kind: Literal["steps", "latent", "finetune"]
+    """steps: plain gradient steps; latent: steps in a latent that decodes to parameters; finetune: PPO with Adam."""
+    adapt: Annotated[list[str], Field(min_length=1)]
+    """What adapts: parts (all, policy_head, heads, edges, norms, context) or patterns of parameters' names."""
+    context: NotNegative
+    """Features of the nodes of each kind of entity that are left to adaptation (part `context`)."""
+    inner: Literal["policy", "prediction", "both"]
+    """Loss of the inner steps: the policy gradient's; that of predicting rewards and own changes; or the sum."""
+    experience: Literal["episode", "trial"]
+    """Steps on the last episode, going on; or on the whole trial, from the start."""
+    window: Positive
+    """Newest episodes of a trial that are kept for adapting."""
+    steps: Positive
+    """Inner steps after each episode."""
+    rate: Annotated[float, Field(gt=0.0)]
+    """Size of the inner steps: of each adapted tensor a rate is learnt that starts here; for finetune, Adam's."""
+    order: Literal["first", "second"]
+    """Which derivatives of the inner loss the outer gradient takes into account."""
+    outer: Literal["adapted", "reptile"]
+    """adapted: improve what plays after adapting; reptile: move towards where adapting leads."""
+    penalty: Weight
+    """Weight of the divergence from the policies that played."""
+    prediction_weight: Weight
+    """Weight of the error of predictions after adapting, for an inner loss that predicts."""
+    predictor: Positive
+    """Width of the network that predicts."""
+    latent: Positive
+    """Width of the latent, for kind latent."""
+    tuning: NotNegative
+    """Steps on the decoded parameters themselves, for kind latent."""
+
+
 class MetaConfig(_Section):
     """How the team comes to know the hidden rules of a variant."""
 
-    name: Literal["none", "rl2", "belief", "episodic", "oracle"]
+    name: Literal[
+        "none", "rl2", "belief", "episodic", "oracle",
+        "maml", "anil", "partial", "reptile", "cavia", "leo", "finetune", "scratch",
+    ]  # fmt: skip
     """none: it does not; rl2: recurrent memory over a trial; belief: it infers them; episodic: it infers them from
-    remembered tasks; oracle: it is told."""
+    remembered tasks; oracle: it is told; maml, anil, partial, reptile, cavia, leo: it learns to adapt by gradients;
+    finetune, scratch: gradients, without learning to."""
     tell: Literal["never", "first", "always"]
     """Whether hidden rules are told in training; first: in a share of the games that falls from all to none."""
     tell_steps: Positive
@@ -188,6 +227,13 @@ class MetaConfig(_Section):
     """Reward for becoming certain of a hidden rule (less entropy of the belief); it falls to 0 over the run."""
     belief: BeliefConfig
     """How hidden rules are inferred, for belief."""
+    gradient: GradientConfig
+    """How it adapts by gradients, for those that do."""
+
+    @property
+    def by_gradients(self) -> bool:
+        """Whether the team learns to adapt by gradients."""
+        return self.name in ("maml", "anil", "partial", "reptile", "cavia", "leo")
 
 
 class ScheduleConfig(_Section):

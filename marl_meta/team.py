@@ -10,18 +10,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, Self, TypeVar
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, PositiveInt, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveInt, ValidationError, model_validator
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from marl_meta.files import atomic_write_bytes, atomic_write_text, read_json
+from marl_meta.meta.adapter import Adapter
+from marl_meta.meta.controller import GradientController
+from marl_meta.meta.plan import Plan
 from marl_meta.mind import Mind, Start
 from marl_meta.nets.belief import BeliefNet
 from marl_meta.nets.inputs import BeliefDesign, InputStorage, PolicyDesign, PolicyInputs
@@ -48,8 +51,9 @@ SCHEMA_VERSION = 1
 ZOO = "zoo:"
 """What the name of a team that ships with the toolkit begins with."""
 _CARD, _WEIGHTS = "team.json", "weights.safetensors"
-_BELIEF, _START = ":belief", ":start"
-"""What the names of a policy's belief network's weights, and of its memory, have after the policy's name."""
+_BELIEF, _START, _ADAPTER = ":belief", ":start", ":adapter"
+"""What the names of a policy's belief network's weights, of its memory, and of how it adapts by gradients have after
+the policy's name."""
 
 
 _Network = TypeVar("_Network", bound=nn.Module)
@@ -104,6 +108,7 @@ class _Design(_Model):
     clock: bool = False
     unknowns: tuple[_Bound, ...] = ()
     belief: _BeliefDesign | None = None
+    adapted: NonNegativeInt = 0
 
     @model_validator(mode="after")
     def _divisible(self) -> Self:
@@ -121,7 +126,7 @@ class _Card(_Model):
     policies: dict[str, _Design]
     plays: dict[str, str]
     trained_on: dict[str, Any]
-    adapter: dict[str, Any] | None
+    adapter: dict[str, Plan] | None
     adapted_to: dict[str, Any] | None = None
 
     @model_validator(mode="after")
@@ -130,6 +135,9 @@ class _Card(_Model):
         for team, policy in self.plays.items():
             if policy not in self.policies:
                 raise ValueError(f"plays.{team} names the policy {policy!r}; there are {sorted(self.policies)}")
+        for policy in self.adapter or {}:
+            if policy not in self.policies:
+                raise ValueError(f"adapter names the policy {policy!r}; there are {sorted(self.policies)}")
         for name, design in self.policies.items():
             if design.kinds and not set(kinds) <= set(design.kinds):
                 raise ValueError(f"policies.{name}.kinds must hold all of layout.kinds, {list(kinds)}")
@@ -152,11 +160,11 @@ class Team:
     plays: dict[str, str]
     """Which policy plays each team of the game, by the team's name."""
     trained_on: dict[str, Any] = field(default_factory=dict)
-    adapter: dict[str, Any] | None = None
-    """How it adapts; None for a team that does not."""
     path: Path | None = None
     beliefs: dict[str, BeliefNet] = field(default_factory=dict, hash=False)
     """By the name of the policy: how it infers hidden rules, for those that do."""
+    adapters: dict[str, Adapter] = field(default_factory=dict, hash=False)
+    """By the name of the policy: how it adapts by gradients, for those that do."""
     starts: dict[str, Start] = field(default_factory=dict, hash=False)
     """By the name of the policy: what its agents remember of the variant that the team was adapted to."""
     adapted_to: dict[str, Any] | None = None
@@ -172,7 +180,7 @@ class Team:
             policies={name: _Design.model_validate(asdict(design)) for name, design in self.designs.items()},
             plays=self.plays,
             trained_on=self.trained_on,
-            adapter=self.adapter,
+            adapter={name: adapter.plan for name, adapter in self.adapters.items()} or None,
             adapted_to=self.adapted_to,
         )
         tensors = {
@@ -184,6 +192,11 @@ class Team:
             f"{name}{_BELIEF}/{key}": tensor.detach().cpu().contiguous()
             for name, belief in self.beliefs.items()
             for key, tensor in belief.state_dict().items()
+        }
+        tensors |= {
+            f"{name}{_ADAPTER}/{key}": tensor.detach().cpu().contiguous()
+            for name, adapter in self.adapters.items()
+            for key, tensor in adapter.state_dict().items()
         }
         for name, start in self.starts.items():
             tensors[f"{name}{_START}/state"] = start.state.contiguous()
@@ -205,7 +218,7 @@ class Team:
 
     def controller(
         self, layout: Layout, plays: str | None = None, seed: int = 0, deterministic: bool = False
-    ) -> TeamController:
+    ) -> TeamController | GradientController:
         """Return a player of the team called `plays` (default: the only one, or the first) in a game of that layout.
 
         Raises UserError where the layout is not one that the team can read.
@@ -214,6 +227,8 @@ class Team:
         name = self.policy_for(team)
         self.check(layout, self.designs[name])
         inputs = PolicyInputs(layout, self.designs[name])
+        if name in self.adapters:
+            return GradientController(self.policies[name], inputs, self.adapters[name], seed, deterministic)
         belief, start = self.beliefs.get(name), self.starts.get(name)
         return TeamController(self.policies[name], inputs, belief, start, seed, deterministic)
 
@@ -240,6 +255,13 @@ class Team:
             rules = sorted({bound.rule for bound in design.unknowns})
             raise UserError(f"The team {self.name!r} cannot be told the hidden rules {rules}: the game has others.")
         return knowledge
+
+    def after(self, name: str, player: TeamController | GradientController, game: int = 0) -> Team:
+        """Return the team whose policy of that name starts where one of its players got to in a game."""
+        if isinstance(player, TeamController):
+            return replace(self, starts={**self.starts, name: player.learnt(game)})
+        policy, adapter = player.learnt(game)
+        return replace(self, policies={**self.policies, name: policy}, adapters={**self.adapters, name: adapter})
 
     def check(self, layout: Layout, design: PolicyDesign) -> None:
         """Raise UserError unless a policy of this design can read observations of `layout`."""
@@ -346,7 +368,7 @@ class TeamController:
 class OracleController:
     """Plays a team that is told the hidden rules of the very games that it plays."""
 
-    def __init__(self, player: TeamController, knowledge: Knowledge, game: VectorGame) -> None:
+    def __init__(self, player: TeamController | GradientController, knowledge: Knowledge, game: VectorGame) -> None:
         self._player, self._knowledge, self._game = player, knowledge, game
         self._agents: IntArray = np.empty(0, np.int64)
 
@@ -396,10 +418,11 @@ def load_team(path: str | Path) -> Team:
     designs = {name: _read_design(design) for name, design in card.policies.items()}
     tensors = _read_tensors(folder / _WEIGHTS)
     policies, beliefs = _read_networks(folder / _WEIGHTS, tensors, layout, designs)
+    adapters = _read_adapters(folder / _WEIGHTS, tensors, layout, designs, policies, card.adapter or {})
     starts = _read_starts(folder / _WEIGHTS, tensors, policies, beliefs)
     return Team(
         name=card.name, layout=layout, designs=designs, policies=policies, plays=card.plays,
-        trained_on=card.trained_on, adapter=card.adapter, path=folder, beliefs=beliefs, starts=starts,
+        trained_on=card.trained_on, path=folder, beliefs=beliefs, adapters=adapters, starts=starts,
         adapted_to=card.adapted_to,
     )  # fmt: skip
 
@@ -482,6 +505,23 @@ def _read_networks(
         if belief is not None:
             beliefs[name] = _fill(belief, name + _BELIEF, tensors, path)
     return policies, beliefs
+
+
+def _read_adapters(
+    path: Path,
+    tensors: Mapping[str, Tensor],
+    layout: Layout,
+    designs: Mapping[str, PolicyDesign],
+    policies: Mapping[str, RelationalPolicy],
+    plans: Mapping[str, Plan],
+) -> dict[str, Adapter]:
+    adapters = {}
+    for name, plan in plans.items():
+        inputs = PolicyInputs(layout, designs[name])
+        with torch.device("meta"):
+            adapter = Adapter(plan, inputs, policies[name])
+        adapters[name] = _fill(adapter, name + _ADAPTER, tensors, path)
+    return adapters
 
 
 def _fill(network: _Network, name: str, tensors: Mapping[str, Tensor], path: Path) -> _Network:

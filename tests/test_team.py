@@ -64,7 +64,7 @@ def change_card(folder: Path, change: Callable[[dict[str, Any]], object]) -> Non
 def test_a_loaded_team_is_the_saved_one(team: Team, folder: Path) -> None:
     loaded = load_team(folder)
     assert (loaded.name, loaded.layout, loaded.designs) == (team.name, team.layout, team.designs)
-    assert (loaded.plays, loaded.trained_on, loaded.adapter) == (team.plays, team.trained_on, None)
+    assert (loaded.plays, loaded.trained_on, loaded.adapters) == (team.plays, team.trained_on, {})
     assert loaded.path == folder
     for name, policy in team.policies.items():
         found = loaded.policies[name].state_dict()

@@ -15,8 +15,9 @@ from marl_meta.bench.timing import Case, interleave, slower
 from marl_meta.config import Config, load_config
 from marl_meta.rl.ppo import PpoSettings, update
 from marl_meta.rl.sharding import Workers
-from marl_meta.rollout import Experience
+from marl_meta.rollout import Collector
 from marl_meta.train.build import assemble, resolve
+from marl_meta.train.learner import Learner
 from marl_meta.types import UserError
 
 TIMES_PRODUCTS = 2.0
@@ -83,7 +84,9 @@ def _updater(config: Config, workers: Workers) -> tuple[Callable[[], object], in
     cast = assemble(config)
     (learner,) = cast.learners.values()
     (name,) = cast.learners
-    shares: list[Experience] = [collector.collect(config.train.horizon)[0][name] for collector in cast.collectors]
+    assert isinstance(learner, Learner)
+    collectors = [collector for collector in cast.collectors if isinstance(collector, Collector)]
+    shares = [collector.collect(config.train.horizon)[0][name] for collector in collectors]
     algorithm = config.algorithm
     for share in shares:
         share.estimate(learner.normaliser, algorithm.gamma, algorithm.gae_lambda)

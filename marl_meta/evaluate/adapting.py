@@ -17,7 +17,7 @@ from marl_meta.games import Family
 from marl_meta.games.family import check_integer
 from marl_meta.players import RandomPlayer
 from marl_meta.rollout import Controller
-from marl_meta.team import Team, TeamController, load_team
+from marl_meta.team import Team, load_team
 from marl_meta.types import FloatArray, UserError, VectorGame
 from marl_meta.wording import listed
 
@@ -91,10 +91,11 @@ def adapt(
     player = loaded.controller(played.layout, plays=chosen, seed=side_seed(seed, 0))
     name = loaded.policy_for(next(one for one in played.layout.teams if one.name == chosen))
     design = loaded.designs[name]
-    if not (design.recurrent and design.trial_inputs) and name not in loaded.beliefs:
+    remembers = design.recurrent and design.trial_inputs
+    if not remembers and name not in loaded.beliefs and name not in loaded.adapters:
         raise UserError(
             f"The team {loaded.name!r} does not adapt: it has neither a memory of a whole trial (meta=rl2) nor a "
-            "belief about the rules (meta=belief)."
+            "belief about the rules (meta=belief), nor does it take gradient steps (such as meta=cavia)."
         )
     try:
         returns, steps = _play(played, {chosen: player}, chosen, episodes, seed, report)
@@ -107,8 +108,7 @@ def adapt(
     finally:
         other.close()
     adapted = replace(
-        loaded,
-        starts={**loaded.starts, name: player.learnt()},
+        loaded.after(name, player),
         adapted_to={"game": ground.game, "rules": variant_rules, "episodes": episodes, "seed": seed},
         path=None,
     )
@@ -136,7 +136,7 @@ def _can_play(team: Team, game: VectorGame, side: str) -> bool:
 
 
 def _play(
-    game: VectorGame, players: Mapping[str, TeamController], side: str, episodes: int, seed: int, report: Report
+    game: VectorGame, players: Mapping[str, Controller], side: str, episodes: int, seed: int, report: Report
 ) -> tuple[FloatArray, int]:
     """Return what a side earns in each episode [K] of the only game, and the number of steps."""
     sides = sides_of(game)

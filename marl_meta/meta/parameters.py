@@ -22,7 +22,7 @@ PARTS: dict[str, tuple[str, ...]] = {
     "edges": ("*.lin_edge.*",),
     "norms": ("*.norm.*",),
     "edges_norms_heads": ("*.lin_edge.*", "*.norm.*", *_HEADS),
-    "context": ("context",),
+    "context": ("context", "kind_context"),
 }
 """Parts of the relational policy that are worth adapting alone: `policy_head` is ANIL, `context` CAVIA."""
 

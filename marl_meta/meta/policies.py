@@ -14,6 +14,8 @@ from marl_meta.nets.policy import ActionOutput, GraphTensors, LowerGraph, Policy
 
 CONTEXT = "context"
 """The name of CAVIA's context [C] among the parameters."""
+KIND_CONTEXT = "kind_context"
+"""The name of a context [kinds,W] that has a row for each kind of entity, carried by the nodes of that kind."""
 
 # These records may be, or hold, the experience that `inner` goes over: torch.func needs to know what is in them.
 for _record in (GraphTensors, LowerGraph, PolicyOutput, ActionOutput):
@@ -38,9 +40,13 @@ def run_policy(
 
     The inputs are those of `RelationalPolicy.forward`, of one task. A parameter named `context` [C] is appended to the
     features of every receiver, where the query of its attention reads it: the policy must have been built for C inputs
-    more. Its parameters are swapped meanwhile, so no two threads may run one policy: `shell` gives each its own.
+    more. A parameter named `kind_context` [kinds,W] is added to the features that say what is known of the nodes
+    (`known` of its shape): a rule about red objects is then a matter of the row of that kind. The policy's parameters
+    are swapped meanwhile, so no two threads may run one policy: `shell` gives each its own.
     """
-    weights = {name: value for name, value in parameters.items() if name != CONTEXT}
+    weights = {name: value for name, value in parameters.items() if name not in (CONTEXT, KIND_CONTEXT)}
+    if KIND_CONTEXT in parameters:
+        graph = _with_kind_context(policy, graph, parameters[KIND_CONTEXT])
     if CONTEXT in parameters:
         graph = _with_context(graph, parameters[CONTEXT])
         full = None if full is None else _with_context(full, parameters[CONTEXT])
@@ -57,3 +63,17 @@ def zero_context(width: int, like: Tensor) -> Parameters:
 
 def _with_context(graph: GraphTensors, context: Tensor) -> GraphTensors:
     return replace(graph, own=torch.cat([graph.own, context.expand(*graph.own.shape[:-1], -1)], -1))
+
+
+def _with_kind_context(policy: RelationalPolicy, graph: GraphTensors, table: Tensor) -> GraphTensors:
+    """Add each kind's row to what is known of its nodes, where that is read: at the last layer."""
+    first, last = policy.shape.known
+    if table.shape[-1] != last - first:
+        raise ValueError(f"a context of {table.shape[-1]} features does not fit a policy that reads {last - first}")
+    kinds = slice(1, 1 + table.shape[-2])  # nodes begin with a one, then which kind they are: zeros where nobody is
+
+    def carried(features: Tensor) -> Tensor:
+        added = features[..., first:last] + features[..., kinds] @ table
+        return torch.cat([features[..., :first], added, features[..., last:]], -1)
+
+    return replace(graph, own=carried(graph.own), edges=carried(graph.edges))

@@ -53,9 +53,17 @@ class EventReader:
         self._radius = columns.index("radius") if "radius" in columns else -1
         self.slots = len(kinds) + 1
         """Kinds of event: one for each kind of entity, and the agent itself."""
-        own = 2 * len(layout.private_features) + len(layout.actions)
-        self.width = self.slots + _RELATION + _TOUCH + _PAY + len(kinds) + own
+        private = len(layout.private_features)
+        self.width = self.slots + _RELATION + _TOUCH + _PAY + len(kinds) + 2 * private + len(layout.actions)
         """V."""
+        touch = self.slots + _RELATION
+        self.pay = touch + _TOUCH
+        """The column that says what the move paid."""
+        change = self.pay + _PAY + len(kinds) + private
+        self.change = range(change, change + private)
+        """The columns that say how private features changed."""
+        self.moved = (touch + _TOUCH - 1, *range(self.pay + _PAY, self.pay + _PAY + len(kinds)))
+        """The columns that say what was displaced."""
 
     def __call__(
         self,

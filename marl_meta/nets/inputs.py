@@ -13,7 +13,7 @@ from marl_meta.nets.events import EventReader
 from marl_meta.nets.features import Graph, GraphFeatures
 from marl_meta.nets.knowledge import Knowledge
 from marl_meta.nets.policy import GraphTensors, LowerGraph, PolicyShape, RelationalPolicy
-from marl_meta.types import BoolArray, BoundRule, FloatArray, IntArray, Layout, Observation, Step, VectorGame
+from marl_meta.types import BoolArray, BoundRule, FloatArray, IntArray, Layout, Observation, Snapshot, Step, VectorGame
 
 PERIODS = (2, 3, 4, 8, 16, 32, 64, 128, 256)
 """Of the hands of the clock: steps for a turn. Every step of a trial of up to 256 looks different."""
@@ -58,6 +58,8 @@ class PolicyDesign:
     """Numbers of hidden rules of which nodes carry what is known: the truth, or a belief."""
     belief: BeliefDesign | None = None
     """How the unknown rules are inferred; None where they are told or stay unknown."""
+    adapted: int = 0
+    """How many features of every kind's nodes are left to adaptation by gradients (`meta.policies.KIND_CONTEXT`)."""
 
     def context_width(self, layout: Layout) -> int:
         """Return C, the number of inputs beyond the observation."""
@@ -72,6 +74,7 @@ class PolicyInputs:
         self.design = design
         self.knowledge = Knowledge(design.unknowns, layout) if design.unknowns else None
         known = self.knowledge.node_names if self.knowledge is not None else ()
+        known = (*known, *(f"adapted_{index}" for index in range(design.adapted)))
         self.known_width = len(known)
         self.features = GraphFeatures(layout, design.rules, design.kinds, known=known)
         self.full_features = GraphFeatures(layout, design.rules, design.kinds, privileged=True, known=known)
@@ -145,6 +148,7 @@ class InputStorage:
         games, slots, entities = sizes
         count, design = len(agents), inputs.design
         self.inputs, self.agents, self.games, self.shared_view = inputs, agents, games, shared_view
+        self._sizes, self._actor_only = sizes, actor_only
         self.graph = inputs.features.allocate((steps, games, count), entities)
         central = design.critic == "central" and not actor_only
         self.full = inputs.full_features.allocate((steps, games, count), entities) if central else None
@@ -156,6 +160,24 @@ class InputStorage:
                 self.full_lower = inputs.full_features.allocate((steps, games, slots), entities)
         self.context = np.zeros((steps, games, count, inputs.context_width), np.float32)
         self.action_mask = np.empty((steps, games, count, len(inputs.layout.actions)), np.bool_)
+
+    def arrays(self) -> Snapshot:
+        """Return the arrays behind it by name, each [T,...]; what is written into them is kept."""
+        graphs = {"graph": self.graph, "full": self.full, "lower": self.lower, "full_lower": self.full_lower}
+        found: Snapshot = {"context": self.context, "action_mask": self.action_mask}
+        for name, graph in graphs.items():
+            if graph is not None:
+                found |= {f"{name}/own": graph.own, f"{name}/edges": graph.edges, f"{name}/mask": graph.mask}
+        return found
+
+    def resized(self, steps: int, kept: slice) -> InputStorage:
+        """Return room for `steps` observations, with the rows `kept` of this storage at its beginning."""
+        other = InputStorage(self.inputs, steps, self._sizes, self.agents, self.shared_view, self._actor_only)
+        room = other.arrays()
+        for name, array in self.arrays().items():
+            rows = array[kept]
+            room[name][: len(rows)] = rows
+        return other
 
     def write(
         self,

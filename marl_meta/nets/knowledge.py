@@ -80,6 +80,7 @@ class Knowledge:
         names = dict.fromkeys(name for block in self.blocks for name in block.names)
         self.node_names = tuple(names)
         self._places = np.full((len(layout.kinds), len(names)), -1, np.int64)
+        self._kinds = layout.kinds
         order = {name: index for index, name in enumerate(names)}
         for block in self.blocks:
             for kind in set(block.kinds) & set(layout.kinds):
@@ -134,6 +135,16 @@ class Knowledge:
             columns = [block.start + block.width - 1 for block in unknown.blocks]
             total += knowledge[..., columns].mean(-1)
         return total
+
+    def table(self, knowledge: FloatArray, kinds: tuple[str, ...]) -> FloatArray:
+        """Return what the nodes of each of the `kinds` carry [...,kinds,names], of knowledge [...,W]."""
+        found = np.zeros((*knowledge.shape[:-1], len(kinds), len(self.node_names)), np.float32)
+        for index, kind in enumerate(kinds):
+            if kind in self._kinds:
+                places = self._places[self._kinds.index(kind)]
+                carried = np.flatnonzero(places >= 0)
+                found[..., index, carried] = knowledge[..., places[carried]]
+        return found
 
     def write(self, knowledge: FloatArray, kind: SmallIntArray, agents: IntArray, own: FloatArray, edges: FloatArray,
               mask: npt.NDArray[np.bool_], first: int) -> None:  # fmt: skip

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,12 +15,15 @@ from marl_meta.games import load_family, make_vec
 from marl_meta.games.family import Family
 from marl_meta.games.scripted import scripts_of
 from marl_meta.interop.vector import PettingZooVector
+from marl_meta.meta.controller import GradientController
 from marl_meta.nets.inputs import BeliefDesign, PolicyDesign
 from marl_meta.players import RandomPlayer, scripted_player
 from marl_meta.rollout import Collector, Controller, Seat
 from marl_meta.team import load_team
+from marl_meta.train.gradient import GradientLearner
 from marl_meta.train.learner import Learner
 from marl_meta.train.schedule import Schedule
+from marl_meta.train.trials import TrialCollector, TrialSeat
 from marl_meta.types import BoundRule, IntArray, Layout, TeamLayout, UserError, VectorGame
 from marl_meta.wording import listed
 
@@ -35,8 +38,8 @@ DENSE_ENTITIES = 256
 class Cast:
     """Who plays the teams of a game."""
 
-    learners: dict[str, Learner]
-    collectors: list[Collector]
+    learners: Mapping[str, Learner | GradientLearner]
+    collectors: Sequence[Collector | TrialCollector]
     """One per share of the games."""
     schedule: Schedule | None
     """Which variants the games draw how often; None where all are as likely."""
@@ -138,6 +141,7 @@ def design_policy(config: Config, layout: Layout) -> PolicyDesign:
         clock=policy.clock,
         unknowns=unknowns,
         belief=infers if meta.name in INFERRING else None,
+        adapted=meta.gradient.context if meta.by_gradients else 0,
     )
 
 
@@ -147,15 +151,23 @@ def assemble(config: Config) -> Cast:
     layout = games[0].layout
     teams = team_configs(config, layout)
     learners = _learners(config, games[0], teams)
-    collectors = []
+    collectors: list[Collector | TrialCollector] = []
     for index, game in enumerate(games):
-        seats = {name: _seat(config, game, learner) for name, learner in learners.items()}
         fixed = {
             name: (_slots(game, [name]), fixed_player(config, layout, name, team, index))
             for name, team in teams.items()
             if team.controller != "learn"
         }
-        generator = torch.Generator().manual_seed(mixed_seed(config.seed, index))
+        seed = mixed_seed(config.seed, index)
+        by_trials = {name: one for name, one in learners.items() if isinstance(one, GradientLearner)}
+        if by_trials:
+            by_trials = {name: one for name, one in learners.items() if isinstance(one, GradientLearner)}
+        if by_trials:
+            places = {name: _trial_seat(config, game, one, seed) for name, one in by_trials.items()}
+            collectors.append(TrialCollector(game, places, fixed))
+            continue
+        seats = {name: _seat(config, game, one) for name, one in learners.items() if isinstance(one, Learner)}
+        generator = torch.Generator().manual_seed(seed)
         collectors.append(Collector(game, seats, fixed, generator, trials=config.game.episodes_per_trial > 1))
     return Cast(learners, collectors, open_schedule(config, games[0].num_variants))
 
@@ -165,6 +177,11 @@ def open_schedule(config: Config, variants: int) -> Schedule | None:
     schedule, split = config.schedule, config.game.split
     if schedule.name == "uniform":
         return None
+    if config.meta.by_gradients:
+        raise UserError(
+            f"Config key schedule={schedule.name} needs a learner whose trials are counted one by one; allowed with "
+            f"meta={config.meta.name} is schedule=uniform."
+        )
     if split is None or config.game.family == "pettingzoo":
         raise UserError(
             f"Config key schedule={schedule.name} chooses among the variants of a split, and game.split names none; "
@@ -182,7 +199,9 @@ def team_configs(config: Config, layout: Layout) -> dict[str, TeamConfig]:
     return {name: config.teams.get(name, TeamConfig()) for name in names}
 
 
-def _learners(config: Config, game: VectorGame, teams: Mapping[str, TeamConfig]) -> dict[str, Learner]:
+def _learners(
+    config: Config, game: VectorGame, teams: Mapping[str, TeamConfig]
+) -> Mapping[str, Learner | GradientLearner]:
     members: dict[str, list[str]] = {}
     for name, team in teams.items():
         if team.controller == "learn":
@@ -190,12 +209,15 @@ def _learners(config: Config, game: VectorGame, teams: Mapping[str, TeamConfig])
     if not members:
         raise UserError("No team of the game learns; set teams.NAME.controller=learn for at least one.")
     design = design_policy(config, game.layout)
-    learners = {}
+    if config.meta.by_gradients and config.train.device != "cpu":
+        raise UserError(f"Config key train.device must be cpu for meta={config.meta.name}, not {config.train.device}.")
+    learners: dict[str, Learner | GradientLearner] = {}
     for index, (name, played) in enumerate(members.items()):
-        learner = Learner(
-            game.layout, design, config.algorithm, config.meta, tuple(played), _slots(game, played),
-            mixed_seed(config.seed, 1000 + index), config.train.device,
-        )  # fmt: skip
+        parts = (game.layout, design, config.algorithm, config.meta, tuple(played), _slots(game, played))
+        seed = mixed_seed(config.seed, 1000 + index)
+        learner = (
+            GradientLearner(*parts, seed) if config.meta.by_gradients else Learner(*parts, seed, config.train.device)
+        )
         starts = {teams[team].team for team in played} - {None}
         if len(starts) > 1:
             raise UserError(
@@ -207,7 +229,7 @@ def _learners(config: Config, game: VectorGame, teams: Mapping[str, TeamConfig])
     return learners
 
 
-def _start_from(learner: Learner, path: str) -> None:
+def _start_from(learner: Learner | GradientLearner, path: str) -> None:
     team, layout = load_team(path), learner.inputs.layout
     name = team.policy_for(next(one for one in layout.teams if one.name == learner.teams[0]))
     team.check(layout, team.designs[name])
@@ -217,6 +239,12 @@ def _start_from(learner: Learner, path: str) -> None:
             f"{learner.design}."
         )
     learner.policy.load_state_dict(team.policies[name].state_dict())
+
+
+def _trial_seat(config: Config, game: VectorGame, learner: GradientLearner, seed: int) -> TrialSeat:
+    player = GradientController(learner.policy, learner.inputs, learner.adapter, seed, room=config.train.horizon)
+    algorithm = config.algorithm
+    return TrialSeat(player, learner.agents, game.num_games, algorithm.gamma, algorithm.gae_lambda)
 
 
 def _seat(config: Config, game: VectorGame, learner: Learner) -> Seat:

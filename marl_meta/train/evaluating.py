@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 
 import numpy as np
 
@@ -36,7 +37,7 @@ def evaluate_run(config: Config, team: Team) -> dict[str, float]:
     games = max(2, (GAMES if config.game.family != "pettingzoo" else THIRD_PARTY_GAMES) // ground.num_variants)
     seed = mixed_seed(config.seed, 3000)
     policies = {name: copy.deepcopy(policy).to("cpu").eval() for name, policy in team.policies.items()}
-    own = Team(team.name, team.layout, team.designs, policies, team.plays, team.trained_on, beliefs=team.beliefs)
+    own = replace(team, policies=policies)
     sides = team_configs(config, team.layout)
     players = [_side_player(config, own, side, chosen) for side, chosen in sides.items()]
     found = evaluate_players(ground, players, config.game.episodes_per_trial, games, seed)

@@ -12,8 +12,11 @@ import torch
 from torch import Tensor
 
 from marl_meta.config import AlgorithmConfig, MetaConfig
+from marl_meta.meta.adapter import Adapter
 from marl_meta.meta.belief import BeliefSettings, improve_belief
+from marl_meta.meta.plan import Plan
 from marl_meta.nets.inputs import PolicyDesign, PolicyInputs
+from marl_meta.nets.policy import RelationalPolicy
 from marl_meta.rl.normalise import ValueNormaliser
 from marl_meta.rl.ppo import PpoSettings, update
 from marl_meta.rl.returns import explained_variance
@@ -21,7 +24,8 @@ from marl_meta.rl.sharding import Workers
 from marl_meta.rollout import Experience
 from marl_meta.types import IntArray, Layout
 
-_Arrays = dict[str, npt.NDArray[Any]]
+Arrays = dict[str, npt.NDArray[Any]]
+"""A learner's state, by name."""
 
 
 class Learner:
@@ -37,6 +41,7 @@ class Learner:
             torch.manual_seed(seed)
             self.policy = self.inputs.build_policy().to(device)
             self.belief = self.inputs.build_belief()
+            self.adapter = _fine_tuning(meta, algorithm, self.inputs, self.policy)
         self.optimiser = torch.optim.Adam(self.policy.parameters(), lr=algorithm.learning_rate, eps=1e-5, fused=True)
         self.belief_optimiser = (
             torch.optim.Adam(self.belief.parameters(), lr=meta.belief.learning_rate)
@@ -48,8 +53,10 @@ class Learner:
 
     def improve(self, shares: Sequence[Experience], progress: float, workers: Workers) -> dict[str, float]:
         """Update the policy on an iteration's experience, `progress` of the way through the run; returns statistics."""
+        if self.meta.name == "scratch":
+            return {}
         algorithm = self.algorithm
-        rate = _scheduled(algorithm, progress)
+        rate = scheduled(algorithm, progress)
         for group in self.optimiser.param_groups:
             group["lr"] = rate
         explained = self._prepare(shares)
@@ -71,11 +78,7 @@ class Learner:
 
     def reveal(self, env_steps: int) -> float:
         """Return the share of the games whose hidden rules the agents are told after so many steps of training."""
-        if not self.design.unknowns or self.meta.tell == "never":
-            return 0.0
-        if self.meta.tell == "always":
-            return 1.0
-        return max(0.0, 1.0 - env_steps / self.meta.tell_steps)
+        return revealed(self.design, self.meta, env_steps)
 
     def _improve_belief(self, shares: Sequence[Experience], progress: float, workers: Workers) -> dict[str, float]:
         testimonies = [share.testimony for share in shares if share.testimony is not None]
@@ -98,6 +101,8 @@ class Learner:
         explained = explained_variance(torch.cat([value.flatten() for value in values]), target, weight)
         if algorithm.normalise_value:
             normaliser.update(target, weight, self.policy.critic)
+            if self.adapter is not None:
+                self.adapter.value_scale.copy_(torch.tensor([normaliser.centre(), normaliser.scale()]))
         advantage = torch.cat([share.advantage.flatten() for share in shares])[weight.bool()]
         centre, scale = 0.0, 1.0
         if algorithm.normalise_advantage and len(advantage):
@@ -108,33 +113,63 @@ class Learner:
             share.value = normaliser.normalise(value)
         return explained
 
-    def arrays(self) -> _Arrays:
+    def arrays(self) -> Arrays:
         """Return the learner's whole state as arrays by name, but for `order_state`."""
-        arrays = {f"policy/{name}": _numpy(tensor) for name, tensor in self.policy.state_dict().items()}
-        arrays |= {f"normaliser/{name}": _numpy(tensor) for name, tensor in self.normaliser.state_dict().items()}
-        arrays |= _optimiser_arrays("optimiser", self.optimiser)
+        arrays = {f"policy/{name}": to_numpy(tensor) for name, tensor in self.policy.state_dict().items()}
+        arrays |= {f"normaliser/{name}": to_numpy(tensor) for name, tensor in self.normaliser.state_dict().items()}
+        arrays |= optimiser_arrays("optimiser", self.optimiser)
         if self.belief is not None and self.belief_optimiser is not None:
-            arrays |= {f"belief/{name}": _numpy(tensor) for name, tensor in self.belief.state_dict().items()}
-            arrays |= _optimiser_arrays("belief_optimiser", self.belief_optimiser)
+            arrays |= {f"belief/{name}": to_numpy(tensor) for name, tensor in self.belief.state_dict().items()}
+            arrays |= optimiser_arrays("belief_optimiser", self.belief_optimiser)
         return arrays
 
     def order_state(self) -> dict[str, Any]:
         """Return the state of the random stream that orders minibatches."""
         return dict(self.order.bit_generator.state)
 
-    def restore(self, arrays: _Arrays, order_state: dict[str, Any]) -> None:
+    def restore(self, arrays: Arrays, order_state: dict[str, Any]) -> None:
         """Go back to what `arrays` and `order_state` returned."""
         tensors = {name: torch.from_numpy(array.copy()) for name, array in arrays.items()}
-        self.policy.load_state_dict(_below(tensors, "policy/"))
-        self.normaliser.load_state_dict(_below(tensors, "normaliser/"))
-        _restore_optimiser(self.optimiser, _below(tensors, "optimiser/"))
+        self.policy.load_state_dict(below(tensors, "policy/"))
+        self.normaliser.load_state_dict(below(tensors, "normaliser/"))
+        restore_optimiser(self.optimiser, below(tensors, "optimiser/"))
         if self.belief is not None and self.belief_optimiser is not None:
-            self.belief.load_state_dict(_below(tensors, "belief/"))
-            _restore_optimiser(self.belief_optimiser, _below(tensors, "belief_optimiser/"))
+            self.belief.load_state_dict(below(tensors, "belief/"))
+            restore_optimiser(self.belief_optimiser, below(tensors, "belief_optimiser/"))
         self.order.bit_generator.state = order_state
 
 
-def _scheduled(algorithm: AlgorithmConfig, progress: float) -> float:
+def make_plan(meta: MetaConfig, algorithm: AlgorithmConfig) -> Plan:
+    """Return the plan that a config asks for."""
+    chosen = meta.gradient
+    return Plan(
+        kind=chosen.kind, adapt=tuple(chosen.adapt), inner=chosen.inner, experience=chosen.experience,
+        steps=chosen.steps, gamma=algorithm.gamma, gae_lambda=algorithm.gae_lambda, clip=algorithm.clip,
+        window=chosen.window, predictor=chosen.predictor, latent=chosen.latent, tuning=chosen.tuning,
+        rate=chosen.rate, max_norm=algorithm.max_grad_norm or 1e9, value_weight=algorithm.value_weight,
+        entropy=algorithm.entropy_final,
+    )  # fmt: skip
+
+
+def _fine_tuning(
+    meta: MetaConfig, algorithm: AlgorithmConfig, inputs: PolicyInputs, policy: RelationalPolicy
+) -> Adapter | None:
+    """Return how the team is adapted where it did not learn to adapt; None for a team that is not."""
+    if meta.name not in ("finetune", "scratch"):
+        return None
+    return Adapter(make_plan(meta, algorithm), inputs, policy)
+
+
+def revealed(design: PolicyDesign, meta: MetaConfig, env_steps: int) -> float:
+    """Return the share of the games whose hidden rules are told after so many steps of training."""
+    if not design.unknowns or meta.tell == "never":
+        return 0.0
+    if meta.tell == "always":
+        return 1.0
+    return max(0.0, 1.0 - env_steps / meta.tell_steps)
+
+
+def scheduled(algorithm: AlgorithmConfig, progress: float) -> float:
     """Return the learning rate at `progress` in [0, 1] of the run."""
     first, last = algorithm.learning_rate, algorithm.final_learning_rate
     match algorithm.schedule:
@@ -146,14 +181,18 @@ def _scheduled(algorithm: AlgorithmConfig, progress: float) -> float:
             return last + (first - last) * 0.5 * (1.0 + math.cos(math.pi * progress))
 
 
-def _optimiser_arrays(prefix: str, optimiser: torch.optim.Optimizer) -> _Arrays:
+def optimiser_arrays(prefix: str, optimiser: torch.optim.Optimizer) -> Arrays:
+    """Return an optimiser's state as arrays, by names that begin with `prefix`."""
     states = optimiser.state_dict()["state"]
     return {
-        f"{prefix}/{index}/{name}": _numpy(tensor) for index, state in states.items() for name, tensor in state.items()
+        f"{prefix}/{index}/{name}": to_numpy(tensor)
+        for index, state in states.items()
+        for name, tensor in state.items()
     }
 
 
-def _restore_optimiser(optimiser: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
+def restore_optimiser(optimiser: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
+    """Give an optimiser the state that these tensors hold."""
     state: dict[int, dict[str, Tensor]] = {}
     for name, tensor in tensors.items():
         index, key = name.split("/")
@@ -161,10 +200,12 @@ def _restore_optimiser(optimiser: torch.optim.Optimizer, tensors: dict[str, Tens
     optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
 
 
-def _numpy(tensor: Tensor) -> npt.NDArray[Any]:
+def to_numpy(tensor: Tensor) -> npt.NDArray[Any]:
+    """Return a copy as an array."""
     array: npt.NDArray[Any] = tensor.detach().cpu().numpy().copy()
     return array
 
 
-def _below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+def below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """Return the tensors whose names begin with `prefix`, without it."""
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from marl_meta.config import Config
 from marl_meta.rl.sharding import Workers
-from marl_meta.rollout import EpisodeTotals, Experience
+from marl_meta.rollout import EpisodeTotals, Seat
 from marl_meta.team import Team
 from marl_meta.tracking import STEP_METRIC, Tracker
 from marl_meta.train.build import Cast
@@ -69,14 +69,16 @@ class Trainer:
         for collector in self.cast.collectors:
             for name, seat in collector.seats.items():
                 seat.reveal = self.cast.learners[name].reveal(self.env_steps)
-                seat.curiosity = config.meta.curiosity * (1.0 - progress)
-        collected = self.workers.map(lambda collector: collector.collect(config.train.horizon), self.cast.collectors)
+                if isinstance(seat, Seat):
+                    seat.curiosity = config.meta.curiosity * (1.0 - progress)
+        collected: list[tuple[dict[str, Any], EpisodeTotals]] = self.workers.map(
+            lambda collector: collector.collect(config.train.horizon), self.cast.collectors
+        )
         played = time.monotonic()
         metrics: Metrics = {}
         totals = [ended for _, ended in collected]
         for name, learner in self.cast.learners.items():
-            shares: list[Experience] = [experience[name] for experience, _ in collected]
-            statistics = learner.improve(shares, progress, self.workers)
+            statistics = learner.improve([experience[name] for experience, _ in collected], progress, self.workers)
             metrics |= {f"{name}/{key}": value for key, value in statistics.items()}
         self.iteration += 1
         steps = config.game.num_games * config.train.horizon
@@ -138,6 +140,7 @@ class Trainer:
             policies={name: learner.policy for name, learner in learners.items()},
             plays={team: name for name, learner in learners.items() for team in learner.teams},
             beliefs={name: learner.belief for name, learner in learners.items() if learner.belief is not None},
+            adapters={name: learner.adapter for name, learner in learners.items() if learner.adapter is not None},
             trained_on={
                 "game": game.model_dump(mode="json"),
                 "algorithm": self.config.algorithm.name,

@@ -1,0 +1,240 @@
+"""What a team that adapts by gradients has besides its policy: where it starts, how far it steps, what it predicts.
+
+Its parameters and the policy's are one dict by name: the policy's as the policy has them, `kind_context`, and below
+`predictor.`, `rate.` and `leo.` those of this module. `Body` computes with such a dict, whoever holds it: the learner
+that takes a gradient through it, or the controller that plays.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from marl_meta.meta.finetune import descend, is_moment, with_moments
+from marl_meta.meta.inner import Loss, Order, adapt
+from marl_meta.meta.leo import Leo, LeoAdapted, LeoNoise, adapt_by_latent
+from marl_meta.meta.lived import Lived
+from marl_meta.meta.parameters import Parameters, select
+from marl_meta.meta.plan import Plan
+from marl_meta.meta.policies import KIND_CONTEXT, run_policy, shell
+from marl_meta.nets.events import EventReader
+from marl_meta.nets.inputs import PolicyInputs
+from marl_meta.nets.policy import PolicyOutput, RelationalPolicy
+from marl_meta.nets.prediction import Prediction, Predictor
+from marl_meta.rl.losses import clipped_surrogate, entropy
+from marl_meta.rl.surrogates import masked_mean
+from marl_meta.types import UserError
+
+VALUE_SCALE = "value_scale"
+_OWN = ("predictor", "rate", "leo", VALUE_SCALE)
+
+
+class Adapter(nn.Module):
+    """The parameters of a plan, for policies that read `inputs`; their names are those of `Body`'s dict."""
+
+    kind_context: Tensor | None
+    """[kinds,W] where every game's context starts: 0, or what a team was adapted to. It is not learnt."""
+    value_scale: Tensor
+    """[2] centre and scale of the critic's units."""
+
+    def __init__(self, plan: Plan, inputs: PolicyInputs, policy: RelationalPolicy, first_rate: float = 0.1) -> None:
+        super().__init__()
+        if inputs.design.critic == "central":
+            raise UserError("A team that adapts by gradients plays by what it sees: policy.critic must be own.")
+        self.plan = plan
+        kinds = inputs.design.kinds or inputs.layout.kinds
+        width = inputs.known_width
+        self.reader = EventReader(inputs.layout, kinds) if plan.predicts else None
+        self.register_buffer("kind_context", torch.zeros(len(kinds), width) if width else None)
+        if plan.predicts and not width:
+            raise UserError("A team that adapts by predictions needs a context: meta.gradient.context must be above 0.")
+        starts = {name: tuple(value.shape) for name, value in policy.named_parameters()}
+        if self.kind_context is not None:
+            starts[KIND_CONTEXT] = tuple(self.kind_context.shape)
+        self.adapted = tuple(select(starts, plan.adapt))
+        """Names of the parameters that each game has for itself."""
+        self.predictor = None
+        if self.reader is not None and plan.inner != "policy":
+            self.predictor = Predictor(self.reader, width, plan.predictor)
+        self.leo = None
+        if plan.kind == "latent":
+            assert self.reader is not None
+            sample = self.reader.slots * self.reader.width
+            self.leo = Leo(sample, plan.latent, {name: starts[name] for name in self.adapted}, first_rate)
+        self.rate = nn.ParameterDict({_key(name): torch.tensor(math.log(first_rate)) for name in self.adapted})
+        """Logarithms of the sizes of the inner steps."""
+        self.register_buffer("value_scale", torch.tensor([0.0, 1.0]))
+
+    def parameters_with(self, policy: nn.Module) -> Parameters:
+        """Return all parameters, the policy's and these, by name."""
+        start = {} if self.kind_context is None else {KIND_CONTEXT: self.kind_context}
+        own = {**dict(self.named_parameters()), VALUE_SCALE: self.value_scale}
+        return {**dict(policy.named_parameters()), **own, **start}
+
+    @property
+    def slots(self) -> tuple[int, int]:
+        """Sizes of what a diary keeps of events; (0, 0) where nobody reads them."""
+        return (self.reader.slots, self.reader.width) if self.reader is not None else (0, 0)
+
+
+class Body:
+    """The functions of a policy and an adapter under any parameters. Each thread needs one of its own."""
+
+    def __init__(self, policy: RelationalPolicy, adapter: Adapter) -> None:
+        self.plan, self.adapted = adapter.plan, adapter.adapted
+        self._policy = shell(policy)
+        self._predictor = copy.deepcopy(adapter.predictor).to("meta") if adapter.predictor is not None else None
+        self._leo = _Apart(copy.deepcopy(adapter.leo).to("meta")) if adapter.leo is not None else None
+
+    def split(self, everything: Parameters) -> tuple[Parameters, Parameters]:
+        """Return the parameters that adapt, and the others."""
+        moving = {name: everything[name] for name in self.adapted}
+        return moving, {name: value for name, value in everything.items() if name not in moving}
+
+    def begin(self, everything: Parameters) -> Parameters:
+        """Return what one game has for itself when a trial begins."""
+        start, _ = self.split(everything)
+        return with_moments(start) if self.plan.kind == "finetune" else start
+
+    def play(self, parameters: Parameters, graph: Any, state: Tensor, starts: Tensor, legal: Tensor) -> PolicyOutput:
+        """Return what the policy does under the parameters of one task, see `run_policy`."""
+        own = {
+            name: value for name, value in parameters.items()
+            if name.split(".")[0] not in _OWN and not is_moment(name)
+        }  # fmt: skip
+        return run_policy(self._policy, own, graph, state, starts, legal)
+
+    def judge(self, parameters: Parameters, lived: Lived) -> PolicyOutput:
+        """Return what the policy does in one task's episodes [L,R,...], each from a fresh memory."""
+        steps, rows = lived.weight.shape
+        state = lived.weight.new_zeros(rows, self._policy.initial_state(1).shape[-1])
+        starts = (torch.arange(steps) == 0).unsqueeze(-1).expand(steps, rows)
+        return self.play(parameters, lived.graph, state, starts, lived.action_mask)
+
+    def predict(self, parameters: Parameters, lived: Lived) -> Prediction:
+        """Return predictions [L,R] of what the steps of one task paid and changed."""
+        assert self._predictor is not None
+        assert lived.events is not None
+        assert lived.known is not None
+        table = parameters[KIND_CONTEXT] + lived.known
+        who = lived.graph.own[..., 1 : 1 + table.shape[-2]]
+        own = (who.unsqueeze(-1) * table).sum(-2, keepdim=True)
+        known = torch.cat([table, own], -2)
+        weights = _below(parameters, "predictor.")
+        found: Prediction = torch.func.functional_call(self._predictor, weights, (lived.events, known), strict=True)
+        return found
+
+    def prediction_loss(self, parameters: Parameters, lived: Lived) -> Tensor:
+        """Return the mean squared error [] of predicted rewards, and of changes."""
+        assert self._predictor is not None
+        assert lived.events is not None
+        found = self.predict(parameters, lived)
+        error = (found.reward - lived.reward).square()
+        change = self._predictor.change_of(lived.events)
+        if change.shape[-1]:
+            error = error + (found.change - change).square().mean(-1)
+        return masked_mean(error, lived.weight > 0)
+
+    def policy_loss(self, parameters: Parameters, lived: Lived) -> Tensor:
+        """Return minus the surrogate [] of the policy gradient.
+
+        On experience of the very parameters it is LVC (Rothfuss et al. 2019), whose first and second derivatives are
+        right; where they have moved since, ratios are clipped as by PPO.
+        """
+        log_probs = torch.log_softmax(self.judge(parameters, lived).logits, -1)
+        log_prob = log_probs.gather(-1, lived.action.unsqueeze(-1)).squeeze(-1)
+        return masked_mean(
+            clipped_surrogate(log_prob, lived.log_prob, lived.advantage, self.plan.clip), lived.weight > 0
+        )
+
+    def ppo_loss(self, parameters: Parameters, lived: Lived) -> Tensor:
+        """Return the loss [] of one task that fine-tuning goes down: that of PPO, entropy bonus included."""
+        output = self.judge(parameters, lived)
+        log_probs = torch.log_softmax(output.logits, -1)
+        log_prob = log_probs.gather(-1, lived.action.unsqueeze(-1)).squeeze(-1)
+        centre, scale = parameters[VALUE_SCALE].unbind()
+        error = output.value - (lived.target - centre) / scale
+        loss = (
+            clipped_surrogate(log_prob, lived.log_prob, lived.advantage, self.plan.clip)
+            + 0.5 * self.plan.value_weight * error.square()
+            - self.plan.entropy * entropy(log_probs)
+        )
+        return masked_mean(loss, lived.weight > 0)
+
+    def inner_loss(self, parameters: Parameters, lived: Lived) -> Tensor:
+        """Return the loss [] of one task that adapting goes down."""
+        match self.plan.inner:
+            case "policy":
+                return self.policy_loss(parameters, lived)
+            case "prediction":
+                return self.prediction_loss(parameters, lived)
+            case "both":
+                return self.policy_loss(parameters, lived) + self.prediction_loss(parameters, lived)
+
+    def after(self, everything: Parameters, now: Parameters, lived: Lived, order: Order) -> Parameters:
+        """Return the parameters that M games have for themselves after an episode, of those they had [M,...].
+
+        `lived` has rows side by side [M,L,R,...]: of that episode or of the trial so far, as the plan says.
+        """
+        start, fixed = self.split(everything)
+        loss: Loss = self.inner_loss
+        if self.plan.kind == "latent":
+            return self.by_latent(everything, lived, order).parameters
+        if self.plan.kind == "finetune":
+            return descend(
+                self.ppo_loss, now, fixed, lived,
+                steps=self.plan.steps, rate=self.plan.rate, max_norm=self.plan.max_norm,
+            )  # fmt: skip
+        tasks = len(lived.weight)
+        if self.plan.experience == "trial":
+            now = {name: value.expand(tasks, *value.shape) for name, value in start.items()}
+        rates = {name: everything[f"rate.{_key(name)}"].exp() for name in now}
+        return adapt(loss, now, [lived] * self.plan.steps, rates=rates, fixed=fixed, order=order)
+
+    def by_latent(self, everything: Parameters, lived: Lived, order: Order) -> LeoAdapted:
+        """Return what adapting through the latent comes to."""
+        assert self._leo is not None
+        assert lived.events is not None
+        start, fixed = self.split(everything)
+        samples = lived.events.flatten(-2).flatten(1, 2)
+        taken = (lived.weight > 0).flatten(1, 2)
+        tuned = {name: everything[f"rate.{_key(name)}"].exp() for name in start}
+        still = LeoNoise(
+            samples.new_zeros(len(samples), self.plan.latent),
+            {name: value.new_zeros(len(samples), *value.shape) for name, value in start.items()},
+        )
+
+        def adapted(leo: Leo) -> LeoAdapted:
+            code = leo.encode(samples, taken)
+            return adapt_by_latent(
+                leo, self.inner_loss, code, [lived] * self.plan.steps, [lived] * self.plan.tuning, noise=still,
+                tuning_rates=tuned, fixed=fixed, order=order,
+            )  # fmt: skip
+
+        weights = {f"module.{name}": value for name, value in _below(everything, "leo.").items()}
+        found: LeoAdapted = torch.func.functional_call(self._leo, weights, (adapted,))
+        return found
+
+
+class _Apart(nn.Module):
+    """A module to be called by a function of it, so that `functional_call` lends it other parameters meanwhile."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, function: Any) -> Any:
+        return function(self.module)
+
+
+def _below(parameters: Parameters, prefix: str) -> Parameters:
+    return {name.removeprefix(prefix): value for name, value in parameters.items() if name.startswith(prefix)}
+
+
+def _key(name: str) -> str:
+    """Return a parameter's name as torch lets a dict of parameters have it."""
+    return name.replace(".", "/")

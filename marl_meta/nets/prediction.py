@@ -1,0 +1,69 @@
+"""Predicting what a step pays and changes, from what happened and what is known of the kinds of entity.
+
+    x_s = sum of the events of one agent's step with entities of kind s (and with itself)         [slots,V]
+    reward = u . sum_s tanh(A x_s + a) * (B c_s + b),     change = U (tanh(A' x_self + a') * (B' c_self + b'))
+
+c_s [W] is a tenth of what the nodes of kind s carry. Predictions are linear in it, so that fitting it to experience by
+gradient steps is a least-squares problem; what it multiplies is learnt. It is a tenth so that what fits is large enough
+for a policy to tell apart.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from marl_meta.nets.events import EventReader, Events
+from marl_meta.types import FloatArray
+
+_SMALL = 0.1
+
+
+class Prediction(NamedTuple):
+    """What is expected of steps [...]."""
+
+    reward: Tensor
+    """[...]."""
+    change: Tensor
+    """[...,P] of the agent's private features."""
+
+
+class Predictor(nn.Module):
+    """Events of a step and what is known of each kind -> the reward, and how private features change."""
+
+    def __init__(self, reader: EventReader, known: int, hidden: int = 32) -> None:
+        """`known` is W, the number of features that say what is known of a kind."""
+        super().__init__()
+        self.private, self.pay = len(reader.change), reader.pay
+        self.change_columns = slice(reader.change.start, reader.change.stop)
+        hides = {reader.pay, *reader.change, *reader.moved}
+        self._paid_by = [column for column in range(reader.width) if column != reader.pay]
+        self._changed_by = [column for column in range(reader.width) if column not in hides]
+        self.happened = nn.Linear(len(self._paid_by), hidden)
+        self.known = nn.Linear(known, hidden)
+        self.reward = nn.Linear(hidden, 1)
+        self.moved = nn.Linear(len(self._changed_by), hidden)
+        self.moved_known = nn.Linear(known, hidden)
+        self.change = nn.Linear(hidden, self.private)
+
+    def forward(self, events: Tensor, known: Tensor) -> Prediction:
+        """Return predictions [...] for sums of events [...,slots,V] and what is known of each slot [...,slots,W]."""
+        known = _SMALL * known
+        happened = torch.tanh(self.happened(events[..., self._paid_by]))
+        reward = self.reward((happened * self.known(known)).sum(-2)).squeeze(-1)
+        moved = torch.tanh(self.moved(events[..., -1, :][..., self._changed_by]))
+        return Prediction(reward, self.change(moved * self.moved_known(known[..., -1, :])))
+
+    def change_of(self, events: Tensor) -> Tensor:
+        """Return how private features did change [...,P], of sums of events [...,slots,V]."""
+        return events[..., -1, self.change_columns]
+
+
+def summed(events: Events, rows: int, slots: int) -> FloatArray:
+    """Return the sums of the events of each row by kind [rows,slots,V]; the last slot is the agent itself."""
+    sums = np.zeros((rows * slots, events.features.shape[1]), np.float32)
+    np.add.at(sums, events.row * slots + events.kind, events.features)
+    return sums.reshape(rows, slots, -1)

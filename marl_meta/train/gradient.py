@@ -1,0 +1,224 @@
+"""A learner of teams that adapt by gradients: it improves what they are after adapting (MAML, Finn et al. 2017).
+
+    theta <- theta - Adam( grad sum_k L_k(theta_k) ),     theta_1 = theta,     theta_{k+1} = after(theta_k)
+
+L_k is the clipped surrogate of PPO on what was played in episode k of a trial by the parameters adapted to the episodes
+before it, with their value loss and entropy (ProMP, Rothfuss et al. 2019): several steps on the same experience.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from marl_meta.config import AlgorithmConfig, GradientConfig, MetaConfig
+from marl_meta.meta.adapter import Adapter, Body
+from marl_meta.meta.inner import each_task
+from marl_meta.meta.lived import one_by_one, side_by_side
+from marl_meta.meta.outer import meta_gradient
+from marl_meta.meta.parameters import Parameters
+from marl_meta.nets.inputs import PolicyDesign, PolicyInputs
+from marl_meta.rl.losses import approximate_kl, clipped_surrogate, clipped_value_loss, entropy
+from marl_meta.rl.normalise import ValueNormaliser
+from marl_meta.rl.returns import explained_variance
+from marl_meta.rl.sharding import Workers
+from marl_meta.train.learner import (
+    Arrays,
+    below,
+    make_plan,
+    optimiser_arrays,
+    restore_optimiser,
+    revealed,
+    scheduled,
+    to_numpy,
+)
+from marl_meta.train.trials import Trials
+from marl_meta.types import IntArray, Layout
+
+
+_RATES = 10.0
+"""Logarithms of rates are learnt so many times as fast as weights: they may have far to go."""
+
+
+class _Share(NamedTuple):
+    body: Body
+    trials: Trials
+
+
+class GradientLearner:
+    """Parameters, optimiser and statistics of one policy that plays `teams` with the agent slots `agents`."""
+
+    belief = None
+
+    def __init__(
+        self, layout: Layout, design: PolicyDesign, algorithm: AlgorithmConfig, meta: MetaConfig,
+        teams: tuple[str, ...], agents: IntArray, seed: int,
+    ) -> None:  # fmt: skip
+        self.design, self.algorithm, self.meta, self.teams, self.agents = design, algorithm, meta, teams, agents
+        self.inputs = PolicyInputs(layout, design)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.policy = self.inputs.build_policy()
+            self.adapter = Adapter(make_plan(meta, algorithm), self.inputs, self.policy, meta.gradient.rate)
+        rates = list(self.adapter.rate.parameters())
+        others = [value for name, value in self.adapter.named_parameters() if not name.startswith("rate.")]
+        self.optimiser = torch.optim.Adam(
+            [{"params": [*self.policy.parameters(), *others]}, {"params": rates}], lr=algorithm.learning_rate, eps=1e-5
+        )
+        self.normaliser = ValueNormaliser()
+        self.order = np.random.default_rng(seed)
+        self._bodies: list[Body] = []
+
+    @property
+    def settings(self) -> GradientConfig:
+        """What a config says about adapting."""
+        return self.meta.gradient
+
+    def reveal(self, env_steps: int) -> float:
+        """Return the share of the games whose hidden rules the agents are told after so many steps of training."""
+        return revealed(self.design, self.meta, env_steps)
+
+    def improve(self, shares: Sequence[Trials], progress: float, workers: Workers) -> dict[str, float]:
+        """Update the parameters on an iteration's trials, `progress` of the way through the run; returns statistics."""
+        algorithm = self.algorithm
+        rate = scheduled(algorithm, progress)
+        for group, times in zip(self.optimiser.param_groups, (1.0, _RATES), strict=True):
+            group["lr"] = rate * times
+        bonus = algorithm.entropy + (algorithm.entropy_final - algorithm.entropy) * progress
+        while len(self._bodies) < len(shares):
+            self._bodies.append(Body(self.policy, self.adapter))
+        statistics: dict[str, float] = {"explained_variance": self._prepare(shares)}
+        statistics |= self._measure(shares[0])
+        sums: list[dict[str, float]] = []
+        minibatches = min(algorithm.minibatches, *(len(share.value) for share in shares))
+        for _ in range(algorithm.epochs):
+            batches = [np.array_split(self.order.permutation(len(share.value)), minibatches) for share in shares]
+            for tasks in zip(*batches, strict=True):
+                parts = [_Share(*part) for part in zip(
+                    self._bodies, (share.of(chosen) for share, chosen in zip(shares, tasks, strict=True)), strict=False
+                )]  # fmt: skip
+                sums.append(self._step(parts, bonus, workers))
+        statistics |= {name: float(np.mean([one[name] for one in sums])) for name in sums[0]}
+        norm = float(torch.nn.utils.get_total_norm([*self.policy.parameters(), *self.adapter.parameters()]))
+        return statistics | {"learning_rate": rate, "weight_norm": norm}
+
+    def _step(self, shares: Sequence[_Share], bonus: float, workers: Workers) -> dict[str, float]:
+        """Take one step of the optimiser on some of the trials; returns statistics."""
+        everything = self.adapter.parameters_with(self.policy)
+        learnt = {name: value for name, value in everything.items() if value.requires_grad}
+        constant = {name: value for name, value in everything.items() if not value.requires_grad}
+        weight = float(sum(share.trials.lived.weight.sum() for share in shares))
+        tasks = sum(share.trials.value.shape[0] * share.trials.value.shape[1] for share in shares)
+        found: list[dict[str, float]] = []
+
+        def objective(leaves: Parameters, share: _Share) -> Tensor:
+            loss, parts = self._loss({**leaves, **constant}, share, bonus, weight, tasks)
+            found.append(parts)
+            return loss
+
+        _, gradients = meta_gradient(objective, learnt, shares, workers)
+        norms = {"gradient_norm": 0.0, "adapter_gradient_norm": 0.0}
+        own = set(dict(self.policy.named_parameters()))
+        for key, chosen in zip(norms, (own, learnt.keys() - own), strict=True):
+            # Apart: what predicts has large gradients at first, and must not still the policy.
+            names = [name for name in learnt if name in chosen]
+            norms[key] = float(torch.nn.utils.get_total_norm([gradients[name] for name in names]))
+            scale = min(1.0, (self.algorithm.max_grad_norm or math.inf) / (norms[key] + 1e-6))
+            for name in names:
+                learnt[name].grad = gradients[name] * scale
+        self.optimiser.step()
+        self.optimiser.zero_grad()
+        return {name: sum(parts[name] for parts in found) for name in found[0]} | norms
+
+    def _loss(
+        self, everything: Parameters, share: _Share, bonus: float, weight: float, tasks: int
+    ) -> tuple[Tensor, dict[str, float]]:
+        """Return a share's part of the loss, and of the statistics."""
+        body, trials, algorithm, settings = share.body, share.trials, self.algorithm, self.settings
+        adapted, fixed = self._stages(body, everything, trials)
+        lived, value_before, advantage, target = one_by_one(
+            (trials.lived, trials.value, trials.advantage, trials.target)
+        )
+        output = each_task(body.judge, adapted, fixed, lived)
+        log_probs = torch.log_softmax(output.logits, -1)
+        log_prob = log_probs.gather(-1, lived.action.unsqueeze(-1)).squeeze(-1)
+        counts = lived.weight > 0
+
+        def mean(entries: Tensor) -> Tensor:
+            return torch.where(counts, entries, 0.0).sum() / weight
+
+        surrogate = mean(clipped_surrogate(log_prob, lived.log_prob, advantage, algorithm.clip))
+        value = mean(clipped_value_loss(output.value, value_before, target, algorithm.value_clip))
+        spread = mean(entropy(log_probs))
+        kl = mean(approximate_kl(log_prob, lived.log_prob))
+        loss = surrogate + algorithm.value_weight * value - bonus * spread + settings.penalty * kl
+        parts = {"policy_loss": surrogate, "value_loss": value, "entropy": spread, "kl": kl}
+        if body.plan.inner != "policy":
+            parts["prediction_loss"] = each_task(body.prediction_loss, adapted, fixed, lived).sum() / tasks
+            loss = loss + settings.prediction_weight * parts["prediction_loss"]
+        return loss, {name: float(part.detach()) for name, part in parts.items()}
+
+    def _stages(self, body: Body, everything: Parameters, trials: Trials) -> tuple[Parameters, Parameters]:
+        """Return the adapted parameters [K*M,...] that play each episode of the trials, and the shared ones."""
+        count, episodes = trials.value.shape[:2]
+        start, fixed = body.split(everything)
+        now = {name: value.expand(count, *value.shape) for name, value in start.items()}
+        stages = [now]
+        for episode in range(1, episodes):
+            first = episode - 1 if body.plan.experience == "episode" else max(0, episode - body.plan.window)
+            now = body.after(everything, now, side_by_side(trials.lived, first, episode), self.settings.order)
+            stages.append(now)
+        return {name: torch.cat([stage[name] for stage in stages]) for name in start}, fixed
+
+    def _measure(self, trials: Trials) -> dict[str, float]:
+        """Return what each episode of the trials paid, and what adapting does, before this iteration's update."""
+        reward = (trials.lived.reward * trials.lived.weight).sum(2).mean((0, -1))
+        return {f"return_ep{index + 1}": float(value) for index, value in enumerate(reward)}
+
+    def _prepare(self, shares: Sequence[Trials]) -> float:
+        """Move the value statistics and put all in the critic's units; returns explained variance."""
+        algorithm, normaliser = self.algorithm, self.normaliser
+        weight, target, value, advantage = (
+            torch.cat([part.flatten() for part in parts])
+            for parts in zip(*((s.lived.weight, s.target, s.value, s.advantage) for s in shares), strict=True)
+        )
+        explained = explained_variance(value, target, weight)
+        if algorithm.normalise_value:
+            normaliser.update(target, weight, self.policy.critic)
+            with torch.no_grad():
+                self.adapter.value_scale.copy_(torch.tensor([normaliser.centre(), normaliser.scale()]))
+        chosen = advantage[weight.bool()]
+        centre, scale = 0.0, 1.0
+        if algorithm.normalise_advantage and len(chosen):
+            centre, scale = float(chosen.mean()), float(chosen.std(correction=0)) + 1e-8
+        for share in shares:
+            share.advantage = (share.advantage - centre) / scale
+            share.target, share.value = normaliser.normalise(share.target), normaliser.normalise(share.value)
+        return explained
+
+    def arrays(self) -> Arrays:
+        """Return the learner's whole state as arrays by name, but for `order_state`."""
+        modules = {"policy": self.policy, "adapter": self.adapter, "normaliser": self.normaliser}
+        arrays = {
+            f"{name}/{key}": to_numpy(tensor)
+            for name, module in modules.items() for key, tensor in module.state_dict().items()
+        }  # fmt: skip
+        return arrays | optimiser_arrays("optimiser", self.optimiser)
+
+    def order_state(self) -> dict[str, Any]:
+        """Return the state of the random stream that orders minibatches."""
+        return dict(self.order.bit_generator.state)
+
+    def restore(self, arrays: Arrays, order_state: dict[str, Any]) -> None:
+        """Go back to what `arrays` and `order_state` returned."""
+        tensors = {name: torch.from_numpy(array.copy()) for name, array in arrays.items()}
+        self.policy.load_state_dict(below(tensors, "policy/"))
+        self.adapter.load_state_dict(below(tensors, "adapter/"))
+        self.normaliser.load_state_dict(below(tensors, "normaliser/"))
+        restore_optimiser(self.optimiser, below(tensors, "optimiser/"))
+        self.order.bit_generator.state = order_state
