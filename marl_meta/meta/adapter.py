@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import math
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -33,6 +34,10 @@ VALUE_SCALE = "value_scale"
 _OWN = ("predictor", "rate", "leo", VALUE_SCALE)
 
 
+_LOUD = 10.0
+"""How much larger the policy reads a context than predictions do: few steps make it too small to be told apart."""
+
+
 class Adapter(nn.Module):
     """The parameters of a plan, for policies that read `inputs`; their names are those of `Body`'s dict."""
 
@@ -48,6 +53,7 @@ class Adapter(nn.Module):
         self.plan = plan
         kinds = inputs.design.kinds or inputs.layout.kinds
         width = inputs.known_width
+        self.register_buffer("value_scale", torch.tensor([0.0, 1.0]))
         self.reader = EventReader(inputs.layout, kinds) if plan.predicts else None
         self.register_buffer("kind_context", torch.zeros(len(kinds), width) if width else None)
         if plan.predicts and not width:
@@ -65,9 +71,10 @@ class Adapter(nn.Module):
             assert self.reader is not None
             sample = self.reader.slots * self.reader.width
             self.leo = Leo(sample, plan.latent, {name: starts[name] for name in self.adapted}, first_rate)
+            everything = self.parameters_with(policy)
+            self.leo.share({name: everything[name] for name in self.adapted})
         self.rate = nn.ParameterDict({_key(name): torch.tensor(math.log(first_rate)) for name in self.adapted})
         """Logarithms of the sizes of the inner steps."""
-        self.register_buffer("value_scale", torch.tensor([0.0, 1.0]))
 
     def parameters_with(self, policy: nn.Module) -> Parameters:
         """Return all parameters, the policy's and these, by name."""
@@ -87,7 +94,7 @@ class Body:
     def __init__(self, policy: RelationalPolicy, adapter: Adapter) -> None:
         self.plan, self.adapted = adapter.plan, adapter.adapted
         self._policy = shell(policy)
-        self._predictor = copy.deepcopy(adapter.predictor).to("meta") if adapter.predictor is not None else None
+        self._predictor = _Apart(copy.deepcopy(adapter.predictor).to("meta")) if adapter.predictor is not None else None
         self._leo = _Apart(copy.deepcopy(adapter.leo).to("meta")) if adapter.leo is not None else None
 
     def split(self, everything: Parameters) -> tuple[Parameters, Parameters]:
@@ -106,6 +113,8 @@ class Body:
             name: value for name, value in parameters.items()
             if name.split(".")[0] not in _OWN and not is_moment(name)
         }  # fmt: skip
+        if KIND_CONTEXT in own:
+            own[KIND_CONTEXT] = own[KIND_CONTEXT] * _LOUD
         return run_policy(self._policy, own, graph, state, starts, legal)
 
     def judge(self, parameters: Parameters, lived: Lived) -> PolicyOutput:
@@ -115,29 +124,35 @@ class Body:
         starts = (torch.arange(steps) == 0).unsqueeze(-1).expand(steps, rows)
         return self.play(parameters, lived.graph, state, starts, lived.action_mask)
 
+    def read(self, everything: Parameters, lived: Lived) -> Lived:
+        """Return experience [...] with what predictions read of it: none of that depends on what adapts."""
+        if self._predictor is None:
+            return lived
+        return replace(lived, happened=self._predicting(everything, lambda module: module.read(lived.events)))
+
     def predict(self, parameters: Parameters, lived: Lived) -> Prediction:
-        """Return predictions [L,R] of what the steps of one task paid and changed."""
-        assert self._predictor is not None
-        assert lived.events is not None
+        """Return predictions [L,R] of what the steps of one task, that were `read`, paid and changed."""
         assert lived.known is not None
-        table = parameters[KIND_CONTEXT] + lived.known
+        table = parameters[KIND_CONTEXT] + lived.known / _LOUD
         who = lived.graph.own[..., 1 : 1 + table.shape[-2]]
         own = (who.unsqueeze(-1) * table).sum(-2, keepdim=True)
         known = torch.cat([table, own], -2)
-        weights = _below(parameters, "predictor.")
-        found: Prediction = torch.func.functional_call(self._predictor, weights, (lived.events, known), strict=True)
+        found: Prediction = self._predicting(parameters, lambda module: module(lived.happened, known))
         return found
 
     def prediction_loss(self, parameters: Parameters, lived: Lived) -> Tensor:
         """Return the mean squared error [] of predicted rewards, and of changes."""
-        assert self._predictor is not None
-        assert lived.events is not None
-        found = self.predict(parameters, lived)
+        assert lived.happened is not None
+        found, change = self.predict(parameters, lived), lived.happened.change
         error = (found.reward - lived.reward).square()
-        change = self._predictor.change_of(lived.events)
         if change.shape[-1]:
             error = error + (found.change - change).square().mean(-1)
         return masked_mean(error, lived.weight > 0)
+
+    def _predicting(self, parameters: Parameters, function: Any) -> Any:
+        assert self._predictor is not None
+        weights = {f"module.{name}": value for name, value in _below(parameters, "predictor.").items()}
+        return torch.func.functional_call(self._predictor, weights, (function,), strict=True)
 
     def policy_loss(self, parameters: Parameters, lived: Lived) -> Tensor:
         """Return minus the surrogate [] of the policy gradient.
@@ -178,7 +193,7 @@ class Body:
     def after(self, everything: Parameters, now: Parameters, lived: Lived, order: Order) -> Parameters:
         """Return the parameters that M games have for themselves after an episode, of those they had [M,...].
 
-        `lived` has rows side by side [M,L,R,...]: of that episode or of the trial so far, as the plan says.
+        `lived` has rows side by side [M,L,R,...] and was `read`: that episode or the trial so far, as the plan says.
         """
         start, fixed = self.split(everything)
         loss: Loss = self.inner_loss
@@ -196,12 +211,16 @@ class Body:
         return adapt(loss, now, [lived] * self.plan.steps, rates=rates, fixed=fixed, order=order)
 
     def by_latent(self, everything: Parameters, lived: Lived, order: Order) -> LeoAdapted:
-        """Return what adapting through the latent comes to."""
+        """Return what adapting through the latent comes to.
+
+        A sample is a step, as the mean over the rows of what happened: pairs of samples are many. No noise is drawn.
+        """
         assert self._leo is not None
         assert lived.events is not None
         start, fixed = self.split(everything)
-        samples = lived.events.flatten(-2).flatten(1, 2)
-        taken = (lived.weight > 0).flatten(1, 2)
+        acted = lived.weight.sum(-1)
+        samples = (lived.events * lived.weight[..., None, None]).sum(2) / acted.clamp(min=1.0)[..., None, None]
+        samples, taken = samples.flatten(-2), acted > 0
         tuned = {name: everything[f"rate.{_key(name)}"].exp() for name in start}
         still = LeoNoise(
             samples.new_zeros(len(samples), self.plan.latent),

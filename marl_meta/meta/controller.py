@@ -132,7 +132,7 @@ class GradientController:
     def _adapt(self, games: IntArray) -> None:
         last = 1 if self.plan.experience == "episode" else self.plan.window
         spans = [self.diary.spans[game][-last:] for game in games]
-        lived = self.diary.read(games, spans, self.plan.gamma, self.plan.gae_lambda)
+        lived = self._body.read(self._everything, self.diary.read(games, spans, self.plan.gamma, self.plan.gae_lambda))
         rows = torch.from_numpy(games)
         now = {name: value[rows] for name, value in self.parameters.items()}
         most = max(len(of_game) for of_game in spans)

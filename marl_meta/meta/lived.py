@@ -11,6 +11,7 @@ from torch.export import register_dataclass
 from torch.utils._pytree import tree_map
 
 from marl_meta.nets.policy import GraphTensors
+from marl_meta.nets.prediction import Happened
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,8 @@ class Lived:
     """[...,slots,V] sums of what happened by kind, for those who predict."""
     known: Tensor | None
     """[...,kinds,W] what nodes of each kind carried without a context."""
+    happened: Happened | None = None
+    """What predictions read of the events, worked out once for all steps (`Body.read`)."""
 
 
 register_dataclass(Lived)

@@ -3,9 +3,8 @@
     x_s = sum of the events of one agent's step with entities of kind s (and with itself)         [slots,V]
     reward = u . sum_s tanh(A x_s + a) * (B c_s + b),     change = U (tanh(A' x_self + a') * (B' c_self + b'))
 
-c_s [W] is a tenth of what the nodes of kind s carry. Predictions are linear in it, so that fitting it to experience by
-gradient steps is a least-squares problem; what it multiplies is learnt. It is a tenth so that what fits is large enough
-for a policy to tell apart.
+c_s [W] is what is known of kind s. Predictions are linear in it, so that fitting it to experience by gradient steps is
+a least-squares problem; what it multiplies is learnt.
 """
 
 from __future__ import annotations
@@ -19,8 +18,6 @@ from torch import Tensor, nn
 from marl_meta.nets.events import EventReader, Events
 from marl_meta.types import FloatArray
 
-_SMALL = 0.1
-
 
 class Prediction(NamedTuple):
     """What is expected of steps [...]."""
@@ -29,6 +26,19 @@ class Prediction(NamedTuple):
     """[...]."""
     change: Tensor
     """[...,P] of the agent's private features."""
+
+
+class Happened(NamedTuple):
+    """What happened in steps [...], as predictions read it."""
+
+    worth: Tensor
+    """[...,slots,W] the reward's slopes in what is known of each kind."""
+    offset: Tensor
+    """[...] the reward where nothing is known."""
+    own: Tensor
+    """[...,H] of the agent itself, without what came of it."""
+    change: Tensor
+    """[...,P] how the agent's private features did change."""
 
 
 class Predictor(nn.Module):
@@ -49,17 +59,17 @@ class Predictor(nn.Module):
         self.moved_known = nn.Linear(known, hidden)
         self.change = nn.Linear(hidden, self.private)
 
-    def forward(self, events: Tensor, known: Tensor) -> Prediction:
-        """Return predictions [...] for sums of events [...,slots,V] and what is known of each slot [...,slots,W]."""
-        known = _SMALL * known
-        happened = torch.tanh(self.happened(events[..., self._paid_by]))
-        reward = self.reward((happened * self.known(known)).sum(-2)).squeeze(-1)
+    def read(self, events: Tensor) -> Happened:
+        """Return all that predictions take from sums of events [...,slots,V], whatever is known."""
+        happened = torch.tanh(self.happened(events[..., self._paid_by])) * self.reward.weight
+        offset = (happened @ self.known.bias).sum(-1) + self.reward.bias
         moved = torch.tanh(self.moved(events[..., -1, :][..., self._changed_by]))
-        return Prediction(reward, self.change(moved * self.moved_known(known[..., -1, :])))
+        return Happened(happened @ self.known.weight, offset, moved, events[..., -1, self.change_columns])
 
-    def change_of(self, events: Tensor) -> Tensor:
-        """Return how private features did change [...,P], of sums of events [...,slots,V]."""
-        return events[..., -1, self.change_columns]
+    def forward(self, happened: Happened, known: Tensor) -> Prediction:
+        """Return predictions [...] for what happened and what is known of each slot [...,slots,W]."""
+        reward = happened.offset + (happened.worth * known).sum((-1, -2))
+        return Prediction(reward, self.change(happened.own * self.moved_known(known[..., -1, :])))
 
 
 def summed(events: Events, rows: int, slots: int) -> FloatArray:

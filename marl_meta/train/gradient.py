@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,7 +19,8 @@ from torch import Tensor
 
 from marl_meta.config import AlgorithmConfig, GradientConfig, MetaConfig
 from marl_meta.meta.adapter import Adapter, Body
-from marl_meta.meta.inner import each_task
+from marl_meta.meta.controller import GAMES_AT_ONCE
+from marl_meta.meta.inner import Order, each_task
 from marl_meta.meta.lived import one_by_one, side_by_side
 from marl_meta.meta.outer import meta_gradient
 from marl_meta.meta.parameters import Parameters
@@ -40,7 +42,6 @@ from marl_meta.train.learner import (
 from marl_meta.train.trials import Trials
 from marl_meta.types import IntArray, Layout
 
-
 _RATES = 10.0
 """Logarithms of rates are learnt so many times as fast as weights: they may have far to go."""
 
@@ -48,6 +49,11 @@ _RATES = 10.0
 class _Share(NamedTuple):
     body: Body
     trials: Trials
+
+
+def _joined(stages: Sequence[Parameters]) -> Parameters:
+    """Return parameters [K*M,...] of all stages [M,...], one after the other."""
+    return {name: torch.cat([stage[name] for stage in stages]) for name in stages[0]}
 
 
 class GradientLearner:
@@ -94,6 +100,8 @@ class GradientLearner:
             self._bodies.append(Body(self.policy, self.adapter))
         statistics: dict[str, float] = {"explained_variance": self._prepare(shares)}
         statistics |= self._measure(shares[0])
+        if self.settings.order == "first":
+            workers.map(lambda pair: self._note_moves(*pair), list(zip(self._bodies, shares, strict=False)))
         sums: list[dict[str, float]] = []
         minibatches = min(algorithm.minibatches, *(len(share.value) for share in shares))
         for _ in range(algorithm.epochs):
@@ -140,7 +148,8 @@ class GradientLearner:
     ) -> tuple[Tensor, dict[str, float]]:
         """Return a share's part of the loss, and of the statistics."""
         body, trials, algorithm, settings = share.body, share.trials, self.algorithm, self.settings
-        adapted, fixed = self._stages(body, everything, trials)
+        trials = replace(trials, lived=body.read(everything, trials.lived))
+        adapted, fixed = self._playing(body, everything, trials)
         lived, value_before, advantage, target = one_by_one(
             (trials.lived, trials.value, trials.advantage, trials.target)
         )
@@ -156,24 +165,63 @@ class GradientLearner:
         value = mean(clipped_value_loss(output.value, value_before, target, algorithm.value_clip))
         spread = mean(entropy(log_probs))
         kl = mean(approximate_kl(log_prob, lived.log_prob))
-        loss = surrogate + algorithm.value_weight * value - bonus * spread + settings.penalty * kl
         parts = {"policy_loss": surrogate, "value_loss": value, "entropy": spread, "kl": kl}
+        loss = algorithm.value_weight * value
+        if settings.outer == "reptile":
+            loss = loss + self._pull(body, everything, adapted, trials) / tasks
+        else:
+            loss = loss + surrogate - bonus * spread + settings.penalty * kl
         if body.plan.inner != "policy":
-            parts["prediction_loss"] = each_task(body.prediction_loss, adapted, fixed, lived).sum() / tasks
+            predicting = adapted
+            if body.plan.inner == "prediction" and settings.order == "first":
+                predicting = _joined(self._stages(body, everything, trials, "second"))
+            parts["prediction_loss"] = each_task(body.prediction_loss, predicting, fixed, lived).sum() / tasks
             loss = loss + settings.prediction_weight * parts["prediction_loss"]
         return loss, {name: float(part.detach()) for name, part in parts.items()}
 
-    def _stages(self, body: Body, everything: Parameters, trials: Trials) -> tuple[Parameters, Parameters]:
-        """Return the adapted parameters [K*M,...] that play each episode of the trials, and the shared ones."""
+    def _pull(self, body: Body, everything: Parameters, adapted: Parameters, trials: Trials) -> Tensor:
+        """Return what has Reptile's direction for its gradient: from where the last episode leads to the start."""
         count, episodes = trials.value.shape[:2]
+        now = {name: value[-count:] for name, value in adapted.items()}
+        first = episodes - 1 if body.plan.experience == "episode" else max(0, episodes - body.plan.window)
+        last = body.after(everything, now, side_by_side(trials.lived, first, episodes), "first")
+        start, _ = body.split(everything)
+        return torch.stack([((value - last[name]).detach() * value).sum() for name, value in start.items()]).sum()
+
+    def _playing(self, body: Body, everything: Parameters, trials: Trials) -> tuple[Parameters, Parameters]:
+        """Return the adapted parameters [K*M,...] that play each episode of the trials, and the shared ones.
+
+        To first order they are the start and a constant: how far those that played had moved.
+        """
         start, fixed = body.split(everything)
-        now = {name: value.expand(count, *value.shape) for name, value in start.items()}
-        stages = [now]
+        if self.settings.order == "second":
+            return _joined(self._stages(body, everything, trials, "second")), fixed
+        return {name: start[name] + value for name, value in one_by_one(trials.moved).items()}, fixed
+
+    def _stages(self, body: Body, everything: Parameters, trials: Trials, order: Order) -> list[Parameters]:
+        """Return the parameters [M,...] that adapting comes to before each of the K episodes."""
+        count, episodes = trials.value.shape[:2]
+        start, _ = body.split(everything)
+        stages = [{name: value.expand(count, *value.shape) for name, value in start.items()}]
         for episode in range(1, episodes):
             first = episode - 1 if body.plan.experience == "episode" else max(0, episode - body.plan.window)
-            now = body.after(everything, now, side_by_side(trials.lived, first, episode), self.settings.order)
-            stages.append(now)
-        return {name: torch.cat([stage[name] for stage in stages]) for name in start}, fixed
+            stages.append(body.after(everything, stages[-1], side_by_side(trials.lived, first, episode), order))
+        return stages
+
+    def _note_moves(self, body: Body, trials: Trials) -> None:
+        """Write down how far the parameters that played had moved."""
+        everything = {name: value.detach() for name, value in self.adapter.parameters_with(self.policy).items()}
+        start, _ = body.split(everything)
+        found = []
+        for tasks in np.array_split(np.arange(len(trials.value)), -(-len(trials.value) // GAMES_AT_ONCE)):
+            chosen = trials.of(tasks)
+            chosen.lived = body.read(everything, chosen.lived)
+            stages = self._stages(body, everything, chosen, "first")
+            found.append({
+                name: torch.stack([stage[name].detach() - value for stage in stages], 1)
+                for name, value in start.items()
+            })  # fmt: skip
+        trials.moved = {name: torch.cat([part[name] for part in found]) for name in start}
 
     def _measure(self, trials: Trials) -> dict[str, float]:
         """Return what each episode of the trials paid, and what adapting does, before this iteration's update."""

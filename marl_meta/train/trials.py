@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,7 @@ from torch.utils._pytree import tree_map
 from marl_meta.meta.controller import GradientController
 from marl_meta.meta.diary import Span, places_of
 from marl_meta.meta.lived import Lived, arranged
+from marl_meta.meta.parameters import Parameters
 from marl_meta.rl.returns import generalised_advantages
 from marl_meta.rollout import Controller, EpisodeTotals
 from marl_meta.types import BoolArray, FloatArray, IntArray, Snapshot, Step, UserError, VectorGame
@@ -30,6 +31,8 @@ class Trials:
     advantage: Tensor
     """Over the whole trial: what comes of an episode's end is the next episode."""
     target: Tensor
+    moved: Parameters = field(default_factory=dict)
+    """[M,K,...] how far the parameters that played each episode were from the start."""
 
     def of(self, tasks: IntArray) -> Trials:
         """Return some of the trials."""

@@ -193,7 +193,7 @@ def test_what_a_game_has_is_what_autograd_says(name: str) -> None:
     """A loop over games and steps, by torch.autograd, on the experience in the diary."""
     game, player = open_game(), make_player(name)
     play(game, player, 2 * LENGTH)
-    policy, inputs, adapter = make_parts(name)
+    policy, _, adapter = make_parts(name)
     body, plan = Body(policy, adapter), adapter.plan
     everything = {key: value.detach() for key, value in adapter.parameters_with(policy).items()}
     whole = [player.diary.spans[index] for index in range(GAMES)]
@@ -203,7 +203,7 @@ def test_what_a_game_has_is_what_autograd_says(name: str) -> None:
     for index in range(GAMES):
         own, fixed = body.split(everything)
         for spans in rounds:
-            lived = player.diary.read(np.arange(GAMES), spans, plan.gamma, plan.gae_lambda)
+            lived = body.read(everything, player.diary.read(np.arange(GAMES), spans, plan.gamma, plan.gae_lambda))
             one = of_one(side_by_side(lived, 0, len(spans[0])), index)
             for _ in range(plan.steps):
                 leaves = {key: value.detach().clone().requires_grad_() for key, value in own.items()}

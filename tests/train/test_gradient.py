@@ -1,0 +1,145 @@
+"""Learners that adapt by gradients: whole runs, what they leave behind, and what they say to bad settings."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from marl_meta.evaluate import evaluate
+from marl_meta.evaluate.adapting import adapt
+from marl_meta.meta.controller import GradientController
+from marl_meta.team import load_team
+from marl_meta.train import resume, train
+from marl_meta.types import UserError
+
+Overrides = Callable[..., list[str]]
+
+LEARNERS = ("cavia", "maml", "anil", "partial", "reptile", "leo")
+EACH = pytest.mark.parametrize("name", LEARNERS)
+HORIZON, GAMES = 8, 4
+SETTINGS: dict[str, Any] = {
+    "game": "harvest",
+    "game__rules": "{gatherers: 2, objects_per_kind: 1, object_size: 0.2, episode_length: 4}",
+    "game__num_games": GAMES,
+    "game__episodes_per_trial": 2,
+    "meta__gradient__predictor": 8,
+    "train__horizon": HORIZON,
+    "train__steps": 3 * GAMES * HORIZON,
+    "algorithm__schedule": "constant",
+    "algorithm__entropy_final": 0.01,
+}
+
+
+def settings(name: str, **changes: Any) -> dict[str, Any]:
+    return {"meta": name, **SETTINGS, **changes}
+
+
+@EACH
+def test_a_run_goes_on_as_it_was(overrides: Overrides, name: str) -> None:
+    whole = train(overrides("whole", **settings(name, train__steps=4 * GAMES * HORIZON)), quiet=True)
+    half = train(overrides("half", **settings(name, train__steps=2 * GAMES * HORIZON)), quiet=True)
+    result = resume(half.folder, [f"train.steps={4 * GAMES * HORIZON}"], quiet=True)
+    assert (whole.folder / "metrics.jsonl").read_bytes() == (result.folder / "metrics.jsonl").read_bytes()
+    lines = [json.loads(line) for line in (whole.folder / "metrics.jsonl").read_text().splitlines()]
+    assert {"gatherer/return_ep1", "gatherer/return_ep2", "gatherer/gradient_norm"} <= set(lines[0])
+
+
+@pytest.mark.parametrize("name", [*LEARNERS, "finetune", "scratch"])
+def test_the_saved_team_adapts_when_it_plays(overrides: Overrides, name: str) -> None:
+    horizon = {} if name in LEARNERS else {"train__steps": 1}
+    folder = train(overrides(**settings(name, **horizon)), quiet=True).folder
+    card = json.loads((folder / "team" / "team.json").read_text())
+    assert card["adapter"]["gatherer"]["kind"] == {"leo": "latent", "finetune": "finetune", "scratch": "finetune"}.get(
+        name, "steps"
+    )
+    team = load_team(folder)
+    before = {key: value.clone() for key, value in team.policies["gatherer"].state_dict().items()}
+    assert isinstance(team.controller(team.layout), GradientController)
+    found = evaluate(folder, rules={"episode_length": 4}, game="harvest", episodes=2, games_per_variant=2)
+    assert found.record()["teams"][0]["team"] == "run"
+    assert all(torch.equal(team.policies["gatherer"].state_dict()[key], value) for key, value in before.items())
+
+
+def test_an_adapted_team_starts_where_it_got_to(overrides: Overrides, tmp_path: Path) -> None:
+    folder = train(overrides(**settings("anil")), quiet=True).folder
+    found = adapt(folder, rules={"episode_length": 6}, episodes=2)
+    found.team.save(tmp_path / "adapted")
+    adapted, team = load_team(tmp_path / "adapted"), load_team(folder)
+    heads = [one.policies["gatherer"].actor.weight for one in (team, adapted)]
+    bodies = [one.policies["gatherer"].encoder.input.weight for one in (team, adapted)]
+    assert not torch.equal(*heads)
+    assert torch.equal(*bodies)
+
+
+def test_rules_are_told_first(overrides: Overrides) -> None:
+    chosen = settings("cavia", game__rules="{}", game__split="train", meta__tell="first", meta__tell_steps=64)
+    chosen |= {"train__horizon": 50, "train__steps": 600}
+    folder = train(overrides(**chosen), quiet=True).folder
+    team = load_team(folder)
+    assert team.designs["gatherer"].unknowns
+    found = evaluate(folder, split="held_out", episodes=2, games_per_variant=2)
+    assert found.record()["teams"]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"train__horizon": 7}, r"train\.horizon is 7, in which no trial ends that began in it"),
+        ({"policy__critic": "central"}, r"policy\.critic must be own"),
+        ({"meta__gradient__adapt": "[actr]"}, r"No parameter is called 'actr'.* policy_head"),
+        ({"meta__gradient__context": 0}, r"meta\.gradient\.context must be above 0"),
+        ({"meta__gradient__rate": 0}, r"meta\.gradient\.rate must be a number above 0"),
+        ({"meta__gradient__steps": 0}, r"meta\.gradient\.steps must be a whole number of at least 1"),
+        ({"meta__gradient__inner": "hope"}, r"meta\.gradient\.inner must be one of"),
+    ],
+)
+def test_settings_that_cannot_be(overrides: Overrides, change: dict[str, Any], said: str) -> None:
+    with pytest.raises(UserError, match=said) as caught:
+        train(overrides(**settings("cavia", **change)), quiet=True)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.fixture(scope="module")
+def team_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    runs = tmp_path_factory.mktemp("runs")
+    values = {"game.num_games": 2, "policy.hidden": 8, "policy.heads": 2, "train.horizon": 8, "train.steps": 16}
+    values |= {"game.episodes_per_trial": 2, "game.rules": "{episode_length: 4}", "train.threads": 1}
+    given = [f"{key}={value}" for key, value in values.items()]
+    return train(
+        ["game=harvest", "meta=cavia", *given, "tracking=off", "name=team", f"runs_dir={runs}"], quiet=True
+    ).team
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"kind": "magic"}, r"team\.json is not a team card: adapter\.gatherer\.kind"),
+        ({"surprise": 1}, r"team\.json is not a team card: adapter\.gatherer\.surprise"),
+        ({"steps": 0}, r"adapter\.gatherer\.steps"),
+        ({"adapt": ["actr"]}, "No parameter is called 'actr'"),
+        ({"predictor": 5}, "does not hold the weights of policy 'gatherer:adapter'"),
+    ],
+)
+def test_a_card_that_makes_no_sense(team_folder: Path, tmp_path: Path, change: dict[str, Any], said: str) -> None:
+    card = json.loads((team_folder / "team.json").read_text())
+    card["adapter"]["gatherer"] |= change
+    (tmp_path / "team.json").write_text(json.dumps(card))
+    save_file(load_file(team_folder / "weights.safetensors"), tmp_path / "weights.safetensors")
+    with pytest.raises(UserError, match=said) as caught:
+        load_team(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_adapter_of_no_policy(team_folder: Path, tmp_path: Path) -> None:
+    card = json.loads((team_folder / "team.json").read_text())
+    card["adapter"]["others"] = card["adapter"]["gatherer"]
+    (tmp_path / "team.json").write_text(json.dumps(card))
+    (tmp_path / "weights.safetensors").write_bytes((team_folder / "weights.safetensors").read_bytes())
+    with pytest.raises(UserError, match="adapter names the policy 'others'"):
+        load_team(tmp_path)
