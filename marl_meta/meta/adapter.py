@@ -34,7 +34,7 @@ VALUE_SCALE = "value_scale"
 _OWN = ("predictor", "rate", "leo", VALUE_SCALE)
 
 
-_LOUD = 10.0
+_LOUD = 3.0
 """How much larger the policy reads a context than predictions do: few steps make it too small to be told apart."""
 
 

@@ -29,6 +29,7 @@ from marl_meta.rl.losses import approximate_kl, clipped_surrogate, clipped_value
 from marl_meta.rl.normalise import ValueNormaliser
 from marl_meta.rl.returns import explained_variance
 from marl_meta.rl.sharding import Workers
+from marl_meta.rl.surrogates import categorical_kl, masked_mean
 from marl_meta.train.learner import (
     Arrays,
     below,
@@ -42,6 +43,8 @@ from marl_meta.train.learner import (
 from marl_meta.train.trials import Trials
 from marl_meta.types import IntArray, Layout
 
+_MEASURED = 16
+"""So many trials are looked at for statistics that cost something."""
 _RATES = 10.0
 """Logarithms of rates are learnt so many times as fast as weights: they may have far to go."""
 
@@ -99,7 +102,7 @@ class GradientLearner:
         while len(self._bodies) < len(shares):
             self._bodies.append(Body(self.policy, self.adapter))
         statistics: dict[str, float] = {"explained_variance": self._prepare(shares)}
-        statistics |= self._measure(shares[0])
+        statistics |= self._measure(shares)
         if self.settings.order == "first":
             workers.map(lambda pair: self._note_moves(*pair), list(zip(self._bodies, shares, strict=False)))
         sums: list[dict[str, float]] = []
@@ -223,10 +226,31 @@ class GradientLearner:
             })  # fmt: skip
         trials.moved = {name: torch.cat([part[name] for part in found]) for name in start}
 
-    def _measure(self, trials: Trials) -> dict[str, float]:
-        """Return what each episode of the trials paid, and what adapting does, before this iteration's update."""
-        reward = (trials.lived.reward * trials.lived.weight).sum(2).mean((0, -1))
-        return {f"return_ep{index + 1}": float(value) for index, value in enumerate(reward)}
+    def _measure(self, shares: Sequence[Trials]) -> dict[str, float]:
+        """Return what each episode of the trials paid; and of some of them what the first adaptation did, as played.
+
+        `inner_before` and `inner_after` are the inner loss on the first episode by the parameters before and after it,
+        `adapted_kl` how far the policies that played the last episode were from the start.
+        """
+        rewards = torch.cat([(share.lived.reward * share.lived.weight).sum(2).mean(-1) for share in shares])
+        found = {f"return_ep{index + 1}": float(value) for index, value in enumerate(rewards.mean(0))}
+        if shares[0].value.shape[1] == 1:
+            return found
+        body, some = self._bodies[0], shares[0].of(np.arange(min(len(shares[0].value), _MEASURED)))
+        everything = {name: value.detach() for name, value in self.adapter.parameters_with(self.policy).items()}
+        some.lived = body.read(everything, some.lived)
+        before, after, *_ = stages = self._stages(body, everything, some, "first")
+        _, fixed = body.split(everything)
+        with torch.no_grad():
+            first, last = (side_by_side(some.lived, episode, episode + 1) for episode in (0, some.value.shape[1] - 1))
+            for key, moving in (("inner_before", before), ("inner_after", after)):
+                found[key] = float(each_task(body.inner_loss, moving, fixed, first).mean())
+            old, new = (
+                torch.log_softmax(each_task(body.judge, moving, fixed, last).logits, -1)
+                for moving in (stages[0], stages[-1])
+            )
+            found["adapted_kl"] = float(masked_mean(categorical_kl(old, new), last.weight > 0))
+        return found
 
     def _prepare(self, shares: Sequence[Trials]) -> float:
         """Move the value statistics and put all in the critic's units; returns explained variance."""
