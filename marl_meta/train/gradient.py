@@ -169,11 +169,11 @@ class GradientLearner:
         spread = mean(entropy(log_probs))
         kl = mean(approximate_kl(log_prob, lived.log_prob))
         parts = {"policy_loss": surrogate, "value_loss": value, "entropy": spread, "kl": kl}
-        loss = algorithm.value_weight * value
+        loss = algorithm.value_weight * value - bonus * spread
         if settings.outer == "reptile":
             loss = loss + self._pull(body, everything, adapted, trials) / tasks
         else:
-            loss = loss + surrogate - bonus * spread + settings.penalty * kl
+            loss = loss + surrogate + settings.penalty * kl
         if body.plan.inner != "policy":
             predicting = adapted
             if body.plan.inner == "prediction" and settings.order == "first":

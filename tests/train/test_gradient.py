@@ -13,6 +13,8 @@ from safetensors.torch import load_file, save_file
 
 from marl_meta.evaluate import evaluate
 from marl_meta.evaluate.adapting import adapt
+from marl_meta.evaluate.play import play
+from marl_meta.games import make_vec
 from marl_meta.meta.controller import GradientController
 from marl_meta.team import load_team
 from marl_meta.train import resume, train
@@ -85,6 +87,47 @@ def test_rules_are_told_first(overrides: Overrides) -> None:
     assert team.designs["gatherer"].unknowns
     found = evaluate(folder, split="held_out", episodes=2, games_per_variant=2)
     assert found.record()["teams"]
+
+
+RECALL = Path(__file__).parents[1] / "recall"
+QUICK: dict[str, Any] = {
+    "game__rules": "{length: 8, hides: true, lasts: trial}",
+    "game__num_games": 16,
+    "game__episodes_per_trial": 2,
+    "policy__hidden": 16,
+    "policy__recurrent": "none",
+    "algorithm__learning_rate": 1e-2,
+    "algorithm__gamma": 0.5,
+    "train__horizon": 16,
+    "train__steps": 16 * 16 * 60,
+    "train__threads": 1,
+    "train__checkpoint_iterations": 0,
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [
+        ("cavia", {}),
+        ("leo", {}),
+        ("anil", {"meta__gradient__rate": 1.0}),
+        ("partial", {"meta__gradient__rate": 1.0}),
+        ("maml", {"meta__gradient__order": "first"}),
+        ("reptile", {"meta__gradient__rate": 1.0, "algorithm__learning_rate": 1e-3}),
+    ],
+)
+def test_it_learns_to_find_out_what_no_observation_says(
+    overrides: Overrides, name: str, changes: dict[str, Any]
+) -> None:
+    """A word is shown in a trial's first step alone; what pays in the first episode says it for the next."""
+    folder = train(overrides(**{**QUICK, "meta": name, **changes}), quiet=True).folder
+    rules = {"length": 8, "hides": True, "lasts": "trial"}
+    game = make_vec(RECALL, num_games=64, rules=rules, seed=9, episodes_per_trial=3)
+    players = {"players": load_team(folder).controller(game.layout, seed=3)}
+    first, second, third = play(game, players, 1, 1, 3).earned["players"].total.mean((0, 1))
+    assert first < 4.5  # the word that was shown, and one in three of the others
+    assert second > first + 1.0
+    assert third > first + 1.0
 
 
 @pytest.mark.parametrize(
