@@ -146,7 +146,8 @@ def _watched(player: Player, team: Team, calibration: Calibration, *, determinis
     """Return the same player, what it believes being counted."""
 
     def make(game: VectorGame, side: str, seed: int) -> Controller:
-        own: TeamController = team.controller(game.layout, plays=side, seed=seed, deterministic=deterministic)
+        own = team.controller(game.layout, plays=side, seed=seed, deterministic=deterministic)
+        assert isinstance(own, TeamController)  # those that adapt by gradients hold no beliefs
         return Watcher(own, team.knowledge(game.layout, side), game, calibration)
 
     return replace(player, make=make)
