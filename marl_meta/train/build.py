@@ -161,8 +161,6 @@ def assemble(config: Config) -> Cast:
         seed = mixed_seed(config.seed, index)
         by_trials = {name: one for name, one in learners.items() if isinstance(one, GradientLearner)}
         if by_trials:
-            by_trials = {name: one for name, one in learners.items() if isinstance(one, GradientLearner)}
-        if by_trials:
             places = {name: _trial_seat(config, game, one, seed) for name, one in by_trials.items()}
             collectors.append(TrialCollector(game, places, fixed))
             continue
@@ -177,11 +175,6 @@ def open_schedule(config: Config, variants: int) -> Schedule | None:
     schedule, split = config.schedule, config.game.split
     if schedule.name == "uniform":
         return None
-    if config.meta.by_gradients:
-        raise UserError(
-            f"Config key schedule={schedule.name} needs a learner whose trials are counted one by one; allowed with "
-            f"meta={config.meta.name} is schedule=uniform."
-        )
     if split is None or config.game.family == "pettingzoo":
         raise UserError(
             f"Config key schedule={schedule.name} chooses among the variants of a split, and game.split names none; "

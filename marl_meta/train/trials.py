@@ -75,6 +75,7 @@ class TrialCollector:
         self.step = game.reset()
         self.fresh = np.ones(game.num_games, np.bool_)
         """[B] whether the game stands at the beginning of a trial."""
+        self.learners = np.concatenate([seat.agents for seat in seats.values()])
         self.infers = any(seat.controller.inputs.knowledge is not None for seat in seats.values())
         for seat in seats.values():
             seat.controller.reset(game.num_games, seat.agents)
@@ -83,7 +84,7 @@ class TrialCollector:
 
     def collect(self, horizon: int) -> tuple[dict[str, Trials], EpisodeTotals]:
         """Play `horizon` steps; returns each learner's whole trials and the episodes that ended."""
-        totals, record = EpisodeTotals(), _Record(self.fresh)
+        totals, record = EpisodeTotals(), _Record(self.fresh, self.learners)
         running = np.zeros((self.game.num_games, self.game.num_agents), np.float64)
         played = np.zeros((self.game.num_games, self.game.num_agents), np.bool_)
         for seat in self.seats.values():
@@ -100,11 +101,12 @@ class TrialCollector:
             for agents, controller in self.fixed.values():
                 actions[:, agents] = controller.act(observation)
             played |= observation.acting
+            variants = self.game.variant_numbers
             self.step = step = self.game.step(actions)
             for _, controller in self.fixed.values():
                 controller.observe(step)
             running += step.reward
-            record.note(step, running, played, totals)
+            record.note(step, variants, running, played, totals)
             for seat in self.seats.values():
                 seat.controller.observe(step)
                 seat.tell(step.trial_over)
@@ -143,7 +145,9 @@ def _below(snapshot: Snapshot, prefix: str) -> Snapshot:
 class _Record:
     """Where episodes and trials of a collection begin and end."""
 
-    def __init__(self, fresh: BoolArray) -> None:
+    def __init__(self, fresh: BoolArray, learners: IntArray) -> None:
+        self._learners = learners
+        self._earned: list[list[float]] = [[] for _ in fresh]
         self._counts = fresh.copy()
         self._first = np.zeros(len(fresh), np.int64)
         self._spans: list[list[Span]] = [[] for _ in fresh]
@@ -152,7 +156,9 @@ class _Record:
         self.whole: list[tuple[int, list[Span]]] = []
         """Games and the episodes of their whole trials."""
 
-    def note(self, step: Step, running: npt.NDArray[np.float64], played: BoolArray, totals: EpisodeTotals) -> None:
+    def note(
+        self, step: Step, variants: IntArray, running: npt.NDArray[np.float64], played: BoolArray, totals: EpisodeTotals
+    ) -> None:
         """Take note of the ends of a step; `running` [B,N] are returns, `played` who took part, both cleared there."""
         time = len(self._over) + 1
         dead = step.terminated & (step.trial_over | ~step.game_over)[:, None]
@@ -160,6 +166,8 @@ class _Record:
         self._over.append(step.trial_over.copy())
         for game in np.flatnonzero(step.game_over):
             totals.returns.append(np.where(played[game], running[game], np.nan).astype(np.float32))
+            here = self._learners[played[game, self._learners]]
+            self._earned[game].append(float(running[game, here].sum()) / max(len(here), 1))
             totals.lengths.append(time - int(self._first[game]))
             self._spans[game].append((int(self._first[game]), time))
             self._first[game] = time
@@ -168,7 +176,8 @@ class _Record:
         for game in np.flatnonzero(step.trial_over):
             if self._counts[game]:
                 self.whole.append((int(game), self._spans[game]))
-            self._counts[game], self._spans[game] = True, []
+                totals.trials.append((int(variants[game]), float(np.mean(self._earned[game]))))
+            self._counts[game], self._spans[game], self._earned[game] = True, [], []
 
     def trials(self, seat: TrialSeat) -> Trials:
         """Return the whole trials as a seat lived them."""
