@@ -112,7 +112,7 @@ QUICK: dict[str, Any] = {
         ("cavia", {}),
         ("leo", {}),
         ("anil", {"meta__gradient__rate": 1.0}),
-        ("partial", {"meta__gradient__rate": 1.0}),
+        ("partial", {"meta__gradient__rate": 0.3, "algorithm__learning_rate": 5e-3}),
         ("maml", {"meta__gradient__order": "first"}),
         ("reptile", {"meta__gradient__rate": 1.0, "algorithm__learning_rate": 1e-3}),
     ],
