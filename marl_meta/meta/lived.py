@@ -46,12 +46,12 @@ register_dataclass(Lived)
 
 def side_by_side(episodes: Any, first: int, last: int) -> Any:
     """Return the episodes from `first` to `last` (exclusive) as rows: [M,K,L,n,...] -> [M,L,R,...], R = k * n."""
-    return tree_map(lambda entry: entry[:, first:last].transpose(1, 2).flatten(2, 3), episodes)
+    return tree_map(lambda entry: entry[:, first:last].transpose(1, 2).flatten(2, 3).contiguous(), episodes)
 
 
 def one_by_one(episodes: Any) -> Any:
     """Return every episode as a task of its own, episode by episode: [M,K,L,n,...] -> [K*M,L,n,...]."""
-    return tree_map(lambda entry: entry.transpose(0, 1).flatten(0, 1), episodes)
+    return tree_map(lambda entry: entry.transpose(0, 1).flatten(0, 1).contiguous(), episodes)
 
 
 def arranged(entries: Any, games: int, places: Tensor) -> Any:

@@ -180,6 +180,15 @@ def test_it_goes_on_from_a_snapshot_bit_for_bit(name: str, recurrent: bool) -> N
     assert all(torch.equal(resumed.parameters[key], value) for key, value in player.parameters.items())
 
 
+@EACH
+def test_a_single_agent_adapts_too(name: str) -> None:
+    game = open_game(rules={**RULES, "gatherers": 1})
+    player = make_player(name, design={"adapted": 0} if name in ("anil", "partial", "finetune") else {})
+    player.reset(GAMES, np.array([0]))
+    play(game, player, 2 * LENGTH)
+    assert moved(player).all()
+
+
 def test_a_diary_that_runs_out_of_room_keeps_what_is_needed() -> None:
     small, large = make_player("cavia", room=3), make_player("cavia")
     steps = 4 * LENGTH * EPISODES
