@@ -209,8 +209,9 @@ def _chart(name: str) -> str:
     return f"eval/{'heldout' if 'held_out' in split else 'seen'}/{metric}"
 
 
-EXPLODED_KL = 5.0
-"""In nats: a policy that has moved so far in one update plays another game than the one that it learnt from."""
+EXPLODED_KL = 50.0
+"""In nats: after an update that moves a policy so far, it plays another game than the one that it learnt from. Small
+batches of learners that adapt by gradients are estimated at a few nats while all is well."""
 
 
 def _refuse_divergence(metrics: Metrics, folder: RunFolder) -> None:

@@ -81,10 +81,10 @@ def test_a_policy_that_jumps_is_not_kept(overrides: Overrides, tmp_path: Path, m
 
     def jumping(self: Learner, *arguments: Any) -> dict[str, float]:
         calls.append(1)
-        return improve(self, *arguments) | {"kl": 6.5 if len(calls) == 4 else 4.5}
+        return improve(self, *arguments) | {"kl": 65.0 if len(calls) == 4 else 45.0}
 
     monkeypatch.setattr(Learner, "improve", jumping)
-    with pytest.raises(UserError, match=r"players/kl is 6.5, more than 5, at iteration 4\. The last good checkpoint"):
+    with pytest.raises(UserError, match=r"players/kl is 65, more than 50, at iteration 4\. The last good checkpoint"):
         train(overrides(train__checkpoint_iterations=1, train__keep=1), quiet=True)
     (folder,) = tmp_path.glob("**/checkpoints")
     checkpoint = read_newest(folder)
