@@ -98,8 +98,8 @@ class PolicyConfig(_Section):
     """Whether agents have a memory."""
     memory: Literal["heads", "query"]
     """Where memory enters: the heads, after attention, or the query of a second attention."""
-    critic: Literal["own", "central"]
-    """What the value head sees: the agent's own view, or the whole game."""
+    critic: Literal["own", "central", "told"]
+    """What the value head sees: the agent's own view, the whole game, or the agent's own view and the hidden rules."""
     path: Literal["auto", "dense", "sparse"]
     """Which of the two equal computations of a layer is used; auto takes dense for small graphs."""
     trial_inputs: bool

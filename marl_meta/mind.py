@@ -50,6 +50,8 @@ class Mind:
         self.evidence = torch.zeros(rows, slots, width)
         self.told = np.zeros(games, np.bool_)
         """[B] the games whose rules the agents are told."""
+        self._believed: tuple[Tensor, FloatArray] | None = None
+        """The evidence that was last asked about, and what is believed by it [R,W]."""
         self._start = start.rows(len(agents)) if start is not None and len(agents) else None
         self.forget(np.ones(games, np.bool_))
 
@@ -64,13 +66,19 @@ class Mind:
             return None
         shape = (self.games, len(self.agents), spec.width)
         if self.belief is not None and not self.told.all():
-            believed: FloatArray = self.belief(self.evidence).knowledge.view(shape).numpy().copy()
+            believed = self._believe(self.belief).reshape(shape).copy()
         else:
             believed = np.broadcast_to(spec.ignorance(), shape).copy()
         if self.told.any():
             assert hidden is not None
             believed[self.told] = spec.truth(hidden[self.told])[:, None]
         return believed
+
+    def _believe(self, belief: BeliefNet) -> FloatArray:
+        """Return what is believed by the evidence [R,W], which is never changed in place."""
+        if self._believed is None or self._believed[0] is not self.evidence:
+            self._believed = self.evidence, belief(self.evidence).knowledge.numpy()
+        return self._believed[1]
 
     @torch.no_grad()
     def remember(self, before: Observation, actions: IntArray, step: Step) -> Events | None:

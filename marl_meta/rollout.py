@@ -89,7 +89,7 @@ class Experience:
         read = self.inputs.read(slice(None), games, self.device)
         rows = self._rows(games)
         state, starts = self.policy_state.index_select(0, rows), self.starts.index_select(1, rows)
-        output = policy(read.graph, state, starts, read.action_mask, read.full, self.path)
+        output = policy(read.graph, state, starts, read.action_mask, read.full, self.path, read.told)
         return output.logits, output.value
 
     def targets(self, games: IntArray) -> Targets:
@@ -139,9 +139,8 @@ class Seat:
 
     def run(self, read: ReadInputs, starts: Tensor) -> Any:
         """Return the policy's output for one step [1,M]; its memory is not moved."""
-        return self.policy(
-            read.graph, self.mind.state, starts[None].to(self.device), read.action_mask, read.full, self.path
-        )
+        starts = starts[None].to(self.device)
+        return self.policy(read.graph, self.mind.state, starts, read.action_mask, read.full, self.path, read.told)
 
     def tell(self, games: BoolArray) -> None:
         """Decide which of the games, whose trials begin, are told their rules: the first ones."""
@@ -180,7 +179,8 @@ class Collector:
         """Sum, over a trial's episodes so far, of an agent's return: the mean over the learners' agents."""
         self.episodes = np.zeros(game.num_games, np.int64)
         self.learners = np.concatenate([seat.agents for seat in seats.values()])
-        self.infers = any(seat.inputs.knowledge is not None for seat in seats.values())
+        self.asks = any(seat.inputs.knowledge is not None or seat.inputs.told is not None for seat in seats.values())
+        """Whether any learner is told hidden rules or infers them."""
         for seat in seats.values():
             seat.tell(np.ones(game.num_games, np.bool_))
         for agents, controller in fixed.values():
@@ -200,7 +200,7 @@ class Collector:
         for time in range(horizon):
             observation = self.step.observation
             acting = observation.acting
-            hidden = self.game.hidden_rules if self.infers else None
+            hidden = self.game.hidden_rules if self.asks else None
             actions = np.zeros((self.game.num_games, self.game.num_agents), np.int64)
             for book in books.values():
                 actions[:, book.seat.agents] = book.act(time, observation, hidden, self.generator)
@@ -217,7 +217,7 @@ class Collector:
                 book.seat.mind.forget(step.trial_over)
                 book.seat.tell(step.trial_over)
             self._count(step, acting, variants, totals)
-        hidden = self.game.hidden_rules if self.infers else None
+        hidden = self.game.hidden_rules if self.asks else None
         return {name: book.close(self.step, hidden) for name, book in books.items()}, totals
 
     def _count(self, step: Step, acting: BoolArray, variants: IntArray, totals: EpisodeTotals) -> None:
@@ -289,7 +289,7 @@ class _Book:
         """Write down the observation and what the policy makes of it; returns actions [B,n]."""
         seat, mind = self.seat, self.seat.mind
         self.known = mind.knowledge(hidden)
-        seat.storage.write(time, observation, mind.context, self.known)
+        seat.storage.write(time, observation, mind.context, self.known, hidden)
         output = seat.run(seat.storage.read(slice(time, time + 1), device=seat.device), mind.starts)
         log_probs = torch.log_softmax(output.logits[0].cpu(), -1)
         action = sample(log_probs, generator)
@@ -336,7 +336,7 @@ class _Book:
 
     def _value(self, observation: Observation, starts: Tensor, hidden: FloatArray | None) -> Tensor:
         seat = self.seat
-        seat.scratch.write(0, observation, seat.mind.context, seat.mind.knowledge(hidden))
+        seat.scratch.write(0, observation, seat.mind.context, seat.mind.knowledge(hidden), hidden)
         value: Tensor = seat.run(seat.scratch.read(slice(0, 1), device=seat.device), starts).value[0]
         return value.cpu()
 

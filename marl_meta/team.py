@@ -101,7 +101,8 @@ class _Design(_Model):
     layers: PositiveInt
     recurrent: bool
     memory: Literal["heads", "query"] = "heads"
-    critic: Literal["own", "central"]
+    critic: Literal["own", "central", "told"]
+    critic_unknowns: tuple[_Bound, ...] = ()
     kinds: tuple[str, ...]
     rules: tuple[str, ...]
     trial_inputs: bool
@@ -437,7 +438,8 @@ def _in_zoo(path: str) -> Path:
 
 def _read_design(design: _Design) -> PolicyDesign:
     values = design.model_dump()
-    values["unknowns"] = tuple(BoundRule(**bound) for bound in values["unknowns"])
+    for key in ("unknowns", "critic_unknowns"):
+        values[key] = tuple(BoundRule(**bound) for bound in values[key])
     values["belief"] = BeliefDesign(**values["belief"]) if values["belief"] is not None else None
     return PolicyDesign(**values)
 

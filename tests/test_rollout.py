@@ -196,6 +196,31 @@ def test_the_update_starts_from_what_was_played(vision: float, critic: str, laye
         assert torch.equal(targets, experience.reward[:, rows])
 
 
+def test_a_told_critic_reads_the_rules_of_each_game_and_the_policy_does_not() -> None:
+    """Over trials of changing variants, what is stored gives the values of play, and values alone depend on it."""
+    game = make_vec("harvest", num_games=3, split="train", seed=1, episodes_per_trial=2)
+    agents = list(range(game.num_agents))
+    chair = seat(game, agents, 60, critic="told", critic_unknowns=game.layout.hidden_rules)
+    playing = collector(game, {"all": chair}, trials=True)
+    first = game.hidden_rules.copy()
+    experience = playing.collect(60)[0]["all"]
+    assert (game.hidden_rules != first).any()
+    told = chair.inputs.told
+    assert told is not None
+    expected = np.repeat(told.truth(first), len(agents), axis=0)
+    read = chair.storage.read(slice(None))
+    assert read.told is not None
+    np.testing.assert_array_equal(read.told[:50], np.broadcast_to(expected, (50, *expected.shape)))
+    assert (read.told[50:] != read.told[0]).any()
+    everybody = np.arange(3)
+    logits, value = experience.evaluate(chair.policy, everybody)
+    torch.testing.assert_close(value, experience.value, atol=2e-5, rtol=1e-4)
+    chair.storage.told[:] = 0.0
+    others, blind = experience.evaluate(chair.policy, everybody)
+    assert torch.equal(others, logits)
+    assert (blind != value).any(-1).all()
+
+
 def experience_targets(experience: Experience, games: IntArray) -> Tensor:
     """Return a column of the targets that can be told apart: the advantage, here the reward itself."""
     experience.advantage = experience.target = experience.reward

@@ -48,7 +48,7 @@ class Adapter(nn.Module):
 
     def __init__(self, plan: Plan, inputs: PolicyInputs, policy: RelationalPolicy, first_rate: float = 0.1) -> None:
         super().__init__()
-        if inputs.design.critic == "central":
+        if inputs.design.critic != "own":
             raise UserError("A team that adapts by gradients plays by what it sees: policy.critic must be own.")
         self.plan = plan
         kinds = inputs.design.kinds or inputs.layout.kinds

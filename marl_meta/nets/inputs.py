@@ -46,6 +46,8 @@ class PolicyDesign:
     memory: str = "heads"
     """Where recurrent memory enters: the `heads`, or the `query` of the last attention."""
     critic: str = "own"
+    critic_unknowns: tuple[BoundRule, ...] = ()
+    """Numbers of hidden rules that the critic is told, for critic `told`."""
     kinds: tuple[str, ...] = ()
     """Kinds of entity that nodes tell apart; none means those of the game."""
     rules: tuple[str, ...] = ()
@@ -73,6 +75,7 @@ class PolicyInputs:
         self.layout = layout
         self.design = design
         self.knowledge = Knowledge(design.unknowns, layout) if design.unknowns else None
+        self.told = Knowledge(design.critic_unknowns, layout) if design.critic_unknowns else None
         known = self.knowledge.node_names if self.knowledge is not None else ()
         known = (*known, *(f"adapted_{index}" for index in range(design.adapted)))
         self.known_width = len(known)
@@ -114,6 +117,7 @@ class PolicyInputs:
             memory=design.memory,
             critic=design.critic,
             critic_node=self.full_features.node_width,
+            told=self.told.width if self.told is not None else 0,
             known=(self.features.first_known, self.features.first_known + self.known_width),
         )
         return RelationalPolicy(shape)
@@ -159,12 +163,14 @@ class InputStorage:
             if self.full is not None:
                 self.full_lower = inputs.full_features.allocate((steps, games, slots), entities)
         self.context = np.zeros((steps, games, count, inputs.context_width), np.float32)
+        width = inputs.told.width if inputs.told is not None and not actor_only else 0
+        self.told = np.zeros((steps, games, count, width), np.float32)
         self.action_mask = np.empty((steps, games, count, len(inputs.layout.actions)), np.bool_)
 
     def arrays(self) -> Snapshot:
         """Return the arrays behind it by name, each [T,...]; what is written into them is kept."""
         graphs = {"graph": self.graph, "full": self.full, "lower": self.lower, "full_lower": self.full_lower}
-        found: Snapshot = {"context": self.context, "action_mask": self.action_mask}
+        found: Snapshot = {"context": self.context, "told": self.told, "action_mask": self.action_mask}
         for name, graph in graphs.items():
             if graph is not None:
                 found |= {f"{name}/own": graph.own, f"{name}/edges": graph.edges, f"{name}/mask": graph.mask}
@@ -185,10 +191,12 @@ class InputStorage:
         observation: Observation,
         context: FloatArray | None = None,
         knowledge: FloatArray | None = None,
+        hidden: FloatArray | None = None,
     ) -> None:
         """Fill row `step` from `observation`, the context [B,n,C] and what is known of hidden rules [B,n,W].
 
-        Knowledge enters at the last layer, whose graph is each agent's own.
+        `hidden` [B,R'] are these rules, for a told critic. Knowledge enters at the last layer, whose graph is each
+        agent's own.
         """
         features, full_features, agents = self.inputs.features, self.inputs.full_features, self.agents
         features(observation, agents, _at(self.graph, step))
@@ -205,6 +213,10 @@ class InputStorage:
             full_features(observation, everybody, _at(self.full_lower, step), everything=True)
         if context is not None:
             self.context[step] = context
+        if self.told.shape[-1]:
+            assert hidden is not None
+            assert self.inputs.told is not None
+            self.told[step] = self.inputs.told.truth(hidden)[:, None]
         self.action_mask[step] = observation.action_mask[:, agents]
 
     def read(self, steps: slice, games: IntArray | None = None, device: str = "cpu") -> ReadInputs:
@@ -241,6 +253,7 @@ class InputStorage:
         return ReadInputs(
             graph=graph_of(self.graph, self.lower, self.shared_view, inputs.features.node_width),
             full=full,
+            told=take(self.told).flatten(1, 2) if self.told.shape[-1] else None,
             action_mask=take(self.action_mask).flatten(1, 2),
         )
 
@@ -251,6 +264,7 @@ class ReadInputs:
 
     graph: GraphTensors
     full: GraphTensors | None
+    told: Tensor | None
     action_mask: Tensor
 
 

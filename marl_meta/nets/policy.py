@@ -3,7 +3,8 @@
     graph -> input map -> message passing -> residual block -> (GRU) -> policy head, value head
 
 One set of parameters serves every agent, team size and number of objects. A centralised critic is a second encoder over
-the full graph, with everybody's private features on the nodes; it is used in training only.
+the full graph, with everybody's private features on the nodes. A told critic reads the true hidden rules beside what
+the policy sees (asymmetric actor-critic, Pinto et al. 2018). Both are used in training only.
 """
 
 from __future__ import annotations
@@ -68,9 +69,12 @@ class PolicyShape:
     memory: str = "heads"
     """Where recurrent memory enters: the `heads`, after attention, or the `query` of the last attention."""
     critic: str = "own"
-    """`own`: the value head reads the policy's features; `central`: an encoder of its own over the full graph."""
+    """What the value head reads. `own`: the policy's features; `central`: those of an encoder of its own over the full
+    graph; `told`: the policy's features and the hidden rules."""
     critic_node: int = 0
     """Node features of the centralised critic's graph (own + everybody's private ones)."""
+    told: int = 0
+    """Columns of the hidden rules that a told critic reads."""
     known: tuple[int, int] = (0, 0)
     """First and last (exclusive) column of a receiver's features that say what is known of hidden rules."""
 
@@ -164,7 +168,7 @@ class RelationalPolicy(nn.Module):
             if central
             else None
         )
-        self.critic_hidden = nn.Linear(shape.hidden, shape.hidden)
+        self.critic_hidden = nn.Linear(shape.hidden + shape.told, shape.hidden)
         self.critic = nn.Linear(shape.hidden, 1)
         nn.init.orthogonal_(self.actor.weight, 0.01)
         nn.init.orthogonal_(self.critic_hidden.weight, math.sqrt(2))
@@ -208,17 +212,23 @@ class RelationalPolicy(nn.Module):
         action_mask: Tensor,
         full: GraphTensors | None = None,
         path: str = "fused",
+        told: Tensor | None = None,
     ) -> PolicyOutput:
         """Return what the policy does at each of T steps for M receivers.
 
         `state` [M,H] is the memory before the first step, `starts` bool [T,M] where an episode (or trial) starts,
-        `action_mask` bool [T,M,A], `full` the graph that a centralised critic reads.
+        `action_mask` bool [T,M,A], `full` the graph that a centralised critic reads, `told` [T,M,W] the rules that a
+        told one does.
         """
         output, hidden = self._act(graph, state, starts, action_mask, path)
         if self.critic_encoder is not None:
             if full is None:
                 raise ValueError("a centralised critic needs the full graph")
             hidden, _ = self.critic_encoder(full, path)
+        if self.shape.told:
+            if told is None:
+                raise ValueError("a told critic needs the hidden rules")
+            hidden = torch.cat([hidden, told], -1)
         last, head = self.critic_hidden, self.critic
         value = operators_of(path).value(hidden.flatten(0, 1), last.weight, last.bias, head.weight, head.bias)
         return PolicyOutput(output.logits, value.view(starts.shape), output.state, output.attention)

@@ -116,14 +116,13 @@ def varying_unknowns(family: Family, split: str | None) -> tuple[BoundRule, ...]
 def design_policy(config: Config, layout: Layout) -> PolicyDesign:
     """Return the design that a config's policies have in a game of this layout."""
     game, policy, meta = config.game, config.policy, config.meta
-    unknowns: tuple[BoundRule, ...] = ()
-    if meta.tell != "never" or meta.name in INFERRING:
-        unknowns = () if game.family == "pettingzoo" else varying_unknowns(load_family(game.family), game.split)
-        if not unknowns:
-            raise UserError(
-                f"Config key meta={meta.name} needs hidden rules that differ between variants: game.split must name a "
-                "split of the family that has some."
-            )
+    varying = () if game.family == "pettingzoo" else varying_unknowns(load_family(game.family), game.split)
+    knows, told = meta.tell != "never" or meta.name in INFERRING, policy.critic == "told"
+    if (knows or told) and not varying:
+        raise UserError(
+            f"Config key {f'meta={meta.name}' if knows else 'policy.critic=told'} needs hidden rules that differ "
+            "between variants: game.split must name a split of the family that has some."
+        )
     infers = BeliefDesign(
         meta.belief.hidden, meta.belief.memory, meta.belief.events, meta.belief.read, meta.belief.examples
     )
@@ -135,11 +134,12 @@ def design_policy(config: Config, layout: Layout) -> PolicyDesign:
         recurrent=policy.recurrent == "gru",
         memory=policy.memory,
         critic=policy.critic,
+        critic_unknowns=varying if told else (),
         kinds=layout.kinds,
         rules=rules,
         trial_inputs=policy.trial_inputs,
         clock=policy.clock,
-        unknowns=unknowns,
+        unknowns=varying if knows else (),
         belief=infers if meta.name in INFERRING else None,
         adapted=meta.gradient.context if meta.by_gradients else 0,
     )
@@ -232,6 +232,15 @@ def _start_from(learner: Learner | GradientLearner, path: str) -> None:
             f"{learner.design}."
         )
     learner.policy.load_state_dict(team.policies[name].state_dict())
+    if learner.belief is not None and name in team.beliefs:
+        learner.belief.load_state_dict(team.beliefs[name].state_dict())
+    if learner.adapter is not None and name in team.adapters:
+        if learner.adapter.plan != team.adapters[name].plan:
+            raise UserError(
+                f"The learner cannot start from {path}: that team adapts by {team.adapters[name].plan}, this run's "
+                f"by {learner.adapter.plan}."
+            )
+        learner.adapter.load_state_dict(team.adapters[name].state_dict())
 
 
 def _trial_seat(config: Config, game: VectorGame, learner: GradientLearner, seed: int) -> TrialSeat:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from marl_meta.nets.inputs import InputStorage, PolicyInputs
 from marl_meta.nets.policy import RelationalPolicy
-from marl_meta.types import IntArray, Observation
+from marl_meta.types import BoundRule, IntArray, Observation
 
 MakeScene = Callable[..., Observation]
 Build = Callable[..., tuple[PolicyInputs, RelationalPolicy]]
@@ -354,6 +354,18 @@ def test_context_reaches_its_own_agent_alone(make_scene: MakeScene, build_policy
         outputs.append(policy.act(read.graph, policy.initial_state(5), starts, read.action_mask).logits[0].clone())
     changed = (outputs[0] != outputs[1]).any(-1)
     assert changed.tolist() == [False, False, True, False, False]
+
+
+def test_a_told_critic_must_be_told(make_scene: MakeScene, build_policy: Build) -> None:
+    rule = BoundRule("luck", "luck", ("walker",), "luck", "number", (0.0, 1.0))
+    inputs, policy = build_policy(critic="told", critic_unknowns=(rule,))
+    storage = InputStorage(inputs, 1, (3, 5, 10), np.arange(5), shared_view=True, actor_only=True)
+    storage.write(0, make_scene())
+    read = storage.read(slice(None))
+    starts = torch.ones(1, 15, dtype=torch.bool)
+    assert torch.isfinite(policy.act(read.graph, policy.initial_state(15), starts, read.action_mask).logits).all()
+    with pytest.raises(ValueError, match="hidden rules"):
+        policy(read.graph, policy.initial_state(15), starts, read.action_mask)
 
 
 def test_a_central_critic_must_be_given_the_full_graph(make_scene: MakeScene, build_policy: Build) -> None:

@@ -10,18 +10,22 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
 from marl_meta.config import Config, TeamConfig, load_config
 from marl_meta.games import load_family
 from marl_meta.team import load_team
 from marl_meta.train import train
 from marl_meta.train.build import Cast, assemble, fixed_player, mixed_seed, open_games, resolve, varying_rules
+from marl_meta.train.gradient import GradientLearner
+from marl_meta.train.learner import Learner
 from marl_meta.train.trainer import Trainer
 from marl_meta.types import UserError
 
 Overrides = Callable[..., list[str]]
 
 RECALL = Path(__file__).parents[1] / "recall"
+GUESS = Path(__file__).parents[1] / "guess"
 BOTH = "{players: 2, rivals: 2}"
 
 
@@ -117,6 +121,31 @@ def test_a_learner_starts_from_a_saved_team(overrides: Overrides) -> None:
     found = cast.learners["rivals"].policy.state_dict()
     assert all(torch.equal(found[key], tensor) for key, tensor in expected.items())
     assert all(parameter.requires_grad for parameter in cast.learners["rivals"].policy.parameters())
+
+
+@pytest.mark.parametrize("meta", ["belief", "cavia"])
+def test_what_a_saved_team_infers_or_adapts_by_is_where_a_learner_starts(overrides: Overrides, meta: str) -> None:
+    changes = {"game": GUESS, "meta": meta, "game__split": "train", "train__steps": 480, "train__horizon": 12}
+    saved = train(overrides("saved", **changes), quiet=True).folder
+    fresh, begun = cast_of(overrides(**changes)), cast_of(overrides(**changes, teams__players__team=saved))
+
+    def state(learner: Learner | GradientLearner) -> dict[str, Tensor]:
+        module = learner.adapter if meta == "cavia" else learner.belief
+        assert module is not None
+        return module.state_dict()
+
+    team = load_team(saved)
+    expected = (team.adapters if meta == "cavia" else team.beliefs)["players"].state_dict()
+    found = state(begun.learners["players"])
+    assert all(torch.equal(found[key], tensor) for key, tensor in expected.items())
+    assert not all(torch.equal(state(fresh.learners["players"])[key], tensor) for key, tensor in expected.items())
+
+
+def test_a_learner_does_not_start_from_a_team_that_adapts_otherwise(overrides: Overrides) -> None:
+    changes = {"game": GUESS, "meta": "cavia", "game__split": "train", "train__steps": 480, "train__horizon": 12}
+    saved = train(overrides("saved", **changes), quiet=True).folder
+    with pytest.raises(UserError, match=r"cannot start from .*saved.*adapts by"):
+        cast_of(overrides(**changes, meta__gradient__steps=2, teams__players__team=saved))
 
 
 def test_a_team_that_does_not_fit_is_no_start(overrides: Overrides) -> None:

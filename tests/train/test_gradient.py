@@ -136,6 +136,10 @@ def test_it_learns_to_find_out_what_no_observation_says(
     [
         ({"train__horizon": 7}, r"train\.horizon is 7, in which no trial ends that began in it"),
         ({"policy__critic": "central"}, r"policy\.critic must be own"),
+        (
+            {"policy__critic": "told"},
+            r"policy\.critic=told needs hidden rules that differ between variants: game\.split must",
+        ),
         ({"meta__gradient__adapt": "[actr]"}, r"No parameter is called 'actr'.* policy_head"),
         ({"meta__gradient__context": 0}, r"meta\.gradient\.context must be above 0"),
         ({"meta__gradient__rate": 0}, r"meta\.gradient\.rate must be a number above 0"),
