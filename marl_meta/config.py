@@ -172,6 +172,8 @@ class BeliefConfig(_Section):
     """Passes over each batch of experience."""
     minibatches: Positive
     """Parts that a batch is split into, along the games."""
+    latents: Positive
+    """Numbers of every kind of entity that are inferred in place of the rules, for varibad."""
 
 
 class GradientConfig(_Section):
@@ -213,12 +215,13 @@ class MetaConfig(_Section):
     """How the team comes to know the hidden rules of a variant."""
 
     name: Literal[
-        "none", "rl2", "belief", "episodic", "oracle",
+        "none", "rl2", "belief", "varibad", "episodic", "oracle",
         "maml", "anil", "partial", "reptile", "cavia", "leo", "finetune", "scratch",
     ]  # fmt: skip
-    """none: it does not; rl2: recurrent memory over a trial; belief: it infers them; episodic: it infers them from
-    remembered tasks; oracle: it is told; maml, anil, partial, reptile, cavia, leo: it learns to adapt by gradients;
-    finetune, scratch: gradients, without learning to."""
+    """none: it does not; rl2: recurrent memory over a trial; belief: it infers them; varibad: it infers what explains
+    rewards and changes, though nobody knows the rules; episodic: it infers them from remembered tasks; oracle: it is
+    told; maml, anil, partial, reptile, cavia, leo: it learns to adapt by gradients; finetune, scratch: gradients,
+    without learning to."""
     tell: Literal["never", "first", "always"]
     """Whether hidden rules are told in training; first: in a share of the games that falls from all to none."""
     tell_steps: Positive

@@ -19,7 +19,7 @@ from marl_meta.nets.policy import RelationalPolicy
 from marl_meta.rl.normalise import ValueNormaliser
 from marl_meta.rl.objective import Targets
 from marl_meta.rl.returns import generalised_advantages
-from marl_meta.types import BoolArray, FloatArray, IntArray, Observation, Snapshot, Step, VectorGame
+from marl_meta.types import BoolArray, FloatArray, IntArray, Observation, SmallIntArray, Snapshot, Step, VectorGame
 
 
 class Controller(Protocol):
@@ -118,6 +118,8 @@ class Testimony:
     """By step."""
     hidden: FloatArray
     """[T,B,R'] the rules."""
+    kind: IntArray
+    """[T,M] what each agent is, among the kinds that events tell apart."""
 
 
 class Seat:
@@ -282,6 +284,7 @@ class _Book:
         self.known: FloatArray | None = None
         self.events: list[Events] = []
         self.hidden: list[FloatArray] = []
+        self.kinds: list[SmallIntArray] = []
 
     def act(
         self, time: int, observation: Observation, hidden: FloatArray | None, generator: torch.Generator
@@ -300,6 +303,8 @@ class _Book:
         mind.state = output.state
         if hidden is not None:
             self.hidden.append(hidden.copy())
+        if seat.inputs.events is not None:
+            self.kinds.append(seat.inputs.events.kinds_of(observation, seat.agents).reshape(-1))
         actions: IntArray = action.view(-1, len(seat.agents)).numpy()
         return actions
 
@@ -373,7 +378,8 @@ class _Book:
         seat = self.seat
         if seat.mind.belief is None or not self.hidden:
             return None
-        return Testimony(self.first_evidence, self.starts, self.weight, self.events, np.stack(self.hidden))
+        hidden, kinds = np.stack(self.hidden), np.stack(self.kinds).astype(np.int64)
+        return Testimony(self.first_evidence, self.starts, self.weight, self.events, hidden, kinds)
 
 
 def _rows(array: BoolArray | FloatArray) -> Tensor:

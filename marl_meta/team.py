@@ -93,6 +93,7 @@ class _BeliefDesign(_Model):
     events: Literal["contacts", "all"]
     read: Literal["head", "matching", "prototypes"] = "head"
     examples: PositiveInt = 512
+    latents: NonNegativeInt = 0
 
 
 class _Design(_Model):

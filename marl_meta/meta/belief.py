@@ -3,10 +3,14 @@
 In training the rules are known, so that a belief about them is a matter of supervised learning (privileged task
 inference, Humplik et al. 2019): minus the log-likelihood of the true rules at every step of a trial, given the events
 before it. The policy reads the belief where an oracle reads the truth, and no gradient goes from it to the belief.
+
+Where nobody knows the rules, beliefs are about latents of each kind of entity, and learn to explain what the steps of
+the trial came to (VariBAD, Zintgraf et al. 2020), see `nets.outcomes`.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -15,8 +19,9 @@ import torch
 from torch import Tensor, nn
 
 from marl_meta.mind import stack
-from marl_meta.nets.belief import BeliefNet, belief_loss, places
+from marl_meta.nets.belief import Belief, BeliefNet, belief_loss, places
 from marl_meta.nets.events import Events
+from marl_meta.nets.outcomes import OutcomeModel, outcome_loss
 from marl_meta.rl.sharding import Workers
 from marl_meta.rollout import Testimony
 from marl_meta.types import IntArray
@@ -94,9 +99,12 @@ def _gradients(
     agents = share.starts.shape[1] // share.hidden.shape[1]
     memory, rows = remembered(net, share, games)
     belief = net(memory)
-    hidden = np.repeat(share.hidden[:, games], agents, axis=1)
-    loss = belief_loss(belief, net.knowledge, net.knowledge.classes(hidden), net.knowledge.numbers(hidden))
     weight = share.weight[:, rows]
+    if net.outcomes is not None:
+        loss = _unexplained(net, net.outcomes, belief, share, games, rows)
+    else:
+        hidden = np.repeat(share.hidden[:, games], agents, axis=1)
+        loss = belief_loss(belief, net.knowledge, net.knowledge.classes(hidden), net.knowledge.numbers(hidden))
     gradients = torch.autograd.grad((loss * weight).sum(), parameters, materialize_grads=True)
     with torch.no_grad():
         weighted = loss * weight
@@ -107,6 +115,14 @@ def _gradients(
 
 def remembered(net: BeliefNet, share: Testimony, games: IntArray) -> tuple[Tensor, Tensor]:
     """Return the memory [T,m,slots,D] before every step, of the m rows of `games`, and these rows' indices [m]."""
+    rows, features, place = _happened(net, share, games)
+    shape = (len(share.events), len(rows), net.slots)
+    gained = net.evidence(features, place, math.prod(shape)).view(*shape, -1)
+    return stack(share.evidence[rows], gained, share.starts[:, rows]), rows
+
+
+def _happened(net: BeliefNet, share: Testimony, games: IntArray) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the m rows of `games`, the features of their events [C,V], and where of [T,m,slots] each belongs [C]."""
     agents = share.starts.shape[1] // share.hidden.shape[1]
     rows = torch.from_numpy((games[:, None] * agents + np.arange(agents)).reshape(-1))
     where = np.full(share.starts.shape[1], -1, np.int64)
@@ -114,9 +130,20 @@ def remembered(net: BeliefNet, share: Testimony, games: IntArray) -> tuple[Tenso
     kept = [_of_rows(events, where) for events in share.events]
     features = torch.from_numpy(np.concatenate([events.features for events in kept]))
     size = len(rows) * net.slots
-    place = torch.cat([places(events, net.slots) + time * size for time, events in enumerate(kept)])
-    gained = net.evidence(features, place, len(kept) * size).view(len(kept), len(rows), net.slots, -1)
-    return stack(share.evidence[rows], gained, share.starts[:, rows]), rows
+    return rows, features, torch.cat([places(events, net.slots) + time * size for time, events in enumerate(kept)])
+
+
+def _unexplained(
+    net: BeliefNet, outcomes: OutcomeModel, belief: Belief, share: Testimony, games: IntArray, rows: Tensor
+) -> Tensor:
+    """Return how badly the belief of each step [T,m] explains the steps of its trial, in nats (`nets.outcomes`)."""
+    _, features, place = _happened(net, share, games)
+    shape = (len(share.events), len(rows), net.slots)
+    sums = features.new_zeros(math.prod(shape), features.shape[-1]).index_add(0, place, features).view(*shape, -1)
+    trial = share.starts[:, rows].cumsum(0)
+    together = (trial.unsqueeze(1) == trial).to(sums.dtype) * share.weight[:, rows]
+    own = torch.from_numpy(share.kind[:, rows.numpy()])
+    return outcome_loss(outcomes.read(sums), *net.latents(belief, own), together)
 
 
 def _of_rows(events: Events, where: IntArray) -> Events:

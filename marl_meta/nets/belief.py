@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from marl_meta.nets.events import Events
 from marl_meta.nets.knowledge import Block, Knowledge, Unknown
+from marl_meta.nets.outcomes import OutcomeModel
 from marl_meta.nets.recall import Recall
 from marl_meta.types import FloatArray, IntArray
 
@@ -41,16 +42,18 @@ class BeliefNet(nn.Module):
 
     def __init__(
         self, knowledge: Knowledge, kinds: tuple[str, ...], event_width: int, hidden: int = 64, memory: int = 32,
-        read: str = "head", examples: int = 512,
+        read: str = "head", examples: int = 512, outcomes: OutcomeModel | None = None,
     ) -> None:  # fmt: skip
         """Make a network that knows nothing.
 
         `kinds` are the kinds of entity that events tell apart; the memory has a slot for each, then the own one. `read`
         says how a belief is read from it: by a `head`, or as by `nets.recall` from `examples` of past tasks, by
-        `matching` or `prototypes`.
+        `matching` or `prototypes`. `outcomes` is how beliefs are judged where nobody knows the truth: the unknowns are
+        `latent_rules`.
         """
         super().__init__()
         self.knowledge, self.slots, self.memory = knowledge, len(kinds) + 1, memory
+        self.outcomes = outcomes
         self.event = nn.Sequential(
             nn.Linear(event_width, hidden), nn.ReLU(), nn.Linear(hidden, hidden), nn.ReLU(), nn.Linear(hidden, memory)
         )
@@ -84,6 +87,13 @@ class BeliefNet(nn.Module):
                     log_probs.append(own_log_probs)
                     columns.append(own_columns)
         return Belief(torch.cat(columns, -1), tuple(log_probs))
+
+    def latents(self, belief: Belief, own: Tensor) -> tuple[Tensor, Tensor]:
+        """Return means and log deviations [...,slots,L] of beliefs in latents, for agents of the kinds `own` [...]."""
+        each = torch.stack(belief.log_probs, -2).unflatten(-2, (-1, self.slots - 1)).transpose(-2, -3)
+        index = own[..., None, None, None].expand(*own.shape, 1, *each.shape[-2:])
+        mean, log_deviation = torch.cat([each, each.gather(-3, index)], -3).unbind(-1)
+        return mean, log_deviation
 
     def _seen_of(self, block: Block, memory: Tensor) -> Tensor:
         """Return what a memory [...,slots,D] has seen of a block [...,3D]: of its kinds, of the agent, in all."""
@@ -157,7 +167,11 @@ def _alone(block: Block, score: Tensor) -> tuple[Tensor, Tensor]:
     if block.size:
         log_probs = torch.log_softmax(score, -1)
         return log_probs, torch.cat([log_probs.exp(), _unsure(log_probs.exp(), block.size)], -1)
-    mean, log_deviation = torch.tanh(score[..., :1]), score[..., 1:].clamp(math.log(_LEAST_DEVIATION), 0.0)
+    # A product of Gaussian factors, as in PEARL (Rakelly et al. 2019): each event adds to the precision, and to the
+    # mean times it. Who is at a limit feels what would move him away from it: untrained heads are at one.
+    gained = score[..., 1:]
+    gained = gained + (gained.clamp(0.0, _LEAST_DEVIATION**-2 - 1.0) - gained).detach()
+    mean, log_deviation = torch.tanh(score[..., :1] / (1.0 + gained)), -0.5 * torch.log1p(gained)
     return torch.cat([mean, log_deviation], -1), torch.cat([mean, log_deviation.exp()], -1)
 
 

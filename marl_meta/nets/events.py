@@ -65,6 +65,11 @@ class EventReader:
         self.moved = (touch + _TOUCH - 1, *range(self.pay + _PAY, self.pay + _PAY + len(kinds)))
         """The columns that say what was displaced."""
 
+    def kinds_of(self, observation: Observation, agents: IntArray) -> SmallIntArray:
+        """Return the kind [B,n] that each of the agents is, among those that events tell apart."""
+        found: SmallIntArray = self._kinds[observation.kind[:, agents]]
+        return found
+
     def __call__(
         self,
         before: Observation,

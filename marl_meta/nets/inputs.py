@@ -12,6 +12,7 @@ from marl_meta.nets.belief import BeliefNet
 from marl_meta.nets.events import EventReader
 from marl_meta.nets.features import Graph, GraphFeatures
 from marl_meta.nets.knowledge import Knowledge
+from marl_meta.nets.outcomes import OutcomeModel
 from marl_meta.nets.policy import GraphTensors, LowerGraph, PolicyShape, RelationalPolicy
 from marl_meta.types import BoolArray, BoundRule, FloatArray, IntArray, Layout, Observation, Snapshot, Step, VectorGame
 
@@ -33,6 +34,8 @@ class BeliefDesign:
     """How a belief is read: by a `head`, or from examples of past tasks by `matching` or `prototypes`."""
     examples: int = 512
     """How many examples are kept of each rule."""
+    latents: int = 0
+    """How many numbers of every kind of entity are inferred in place of rules, without anybody knowing the truth."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,8 +131,16 @@ class PolicyInputs:
         if design is None or self.knowledge is None or self.events is None:
             return None
         kinds = self.design.kinds or self.layout.kinds
+        outcomes = OutcomeModel(self.events, design.latents) if design.latents else None
         return BeliefNet(
-            self.knowledge, kinds, self.events.width, design.hidden, design.memory, design.read, design.examples
+            self.knowledge,
+            kinds,
+            self.events.width,
+            design.hidden,
+            design.memory,
+            design.read,
+            design.examples,
+            outcomes,
         )
 
     def storage(self, steps: int, game: VectorGame, agents: IntArray, shared_view: bool) -> InputStorage:

@@ -17,6 +17,7 @@ from marl_meta.games.scripted import scripts_of
 from marl_meta.interop.vector import PettingZooVector
 from marl_meta.meta.controller import GradientController
 from marl_meta.nets.inputs import BeliefDesign, PolicyDesign
+from marl_meta.nets.outcomes import latent_rules
 from marl_meta.players import RandomPlayer, scripted_player
 from marl_meta.rollout import Collector, Controller, Seat
 from marl_meta.team import load_team
@@ -29,6 +30,7 @@ from marl_meta.wording import listed
 
 MOST_THREADS = 8
 INFERRING = ("belief", "episodic")
+"""The designs that learn to infer the hidden rules from the truth."""
 """Meta-learners that infer hidden rules."""
 DENSE_ENTITIES = 256
 """Up to so many entities the dense path of a layer is the faster one."""
@@ -123,9 +125,16 @@ def design_policy(config: Config, layout: Layout) -> PolicyDesign:
             f"Config key {f'meta={meta.name}' if knows else 'policy.critic=told'} needs hidden rules that differ "
             "between variants: game.split must name a split of the family that has some."
         )
+    guesses = meta.name == "varibad"
+    if guesses and meta.tell != "never":
+        raise UserError(
+            f"Config key meta.tell must be never for meta=varibad, which nobody tells the rules, not {meta.tell}."
+        )
+    unknowns = latent_rules(layout.kinds, meta.belief.latents) if guesses else varying if knows else ()
     infers = BeliefDesign(
-        meta.belief.hidden, meta.belief.memory, meta.belief.events, meta.belief.read, meta.belief.examples
-    )
+        meta.belief.hidden, meta.belief.memory, meta.belief.events, meta.belief.read, meta.belief.examples,
+        meta.belief.latents if guesses else 0,
+    )  # fmt: skip
     rules = () if game.family == "pettingzoo" else varying_rules(load_family(game.family), game.split)
     return PolicyDesign(
         hidden=policy.hidden,
@@ -139,8 +148,8 @@ def design_policy(config: Config, layout: Layout) -> PolicyDesign:
         rules=rules,
         trial_inputs=policy.trial_inputs,
         clock=policy.clock,
-        unknowns=varying if knows else (),
-        belief=infers if meta.name in INFERRING else None,
+        unknowns=unknowns,
+        belief=infers if meta.name in INFERRING or guesses else None,
         adapted=meta.gradient.context if meta.by_gradients else 0,
     )
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
 
-from marl_meta.games import make_vec
+from marl_meta.games import load_family, make_vec
 from marl_meta.meta.belief import BeliefSettings, improve_belief, remembered
 from marl_meta.nets.inputs import BeliefDesign, PolicyDesign, PolicyInputs
+from marl_meta.nets.outcomes import latent_rules
 from marl_meta.rl.sharding import Workers
 from marl_meta.rollout import Collector, Seat
 from marl_meta.types import VectorGame
@@ -136,3 +138,90 @@ def test_beliefs_are_learnt_and_shares_of_games_change_nothing() -> None:
         ignorance = (np.log(6) + np.log(2) + np.log(4) + np.log(2)) / 4
         assert abs(found[-1]["belief_start"] - ignorance) < 0.15
         assert found[-1]["belief_end"] < 0.7 * ignorance
+
+
+# nobody knows the rules
+
+
+def guessers(games: int, horizon: int, **rules: Any) -> Collector:
+    """Return players of harvest who infer latents; they touch a lot."""
+    family = load_family("harvest")
+    drawn = [variant.rules | {"object_size": 0.2} | rules for variant in family.split("payoffs_train")]
+    chosen = [drawn[index % len(drawn)] for index in range(games)]
+    game = make_vec(family, num_games=games, rules=chosen, seed=5, episodes_per_trial=2)
+    unknowns = latent_rules(game.layout.kinds, 2)
+    design = replace(DESIGN, kinds=game.layout.kinds, unknowns=unknowns, belief=BeliefDesign(32, 16, latents=2))
+    inputs = PolicyInputs(game.layout, design)
+    torch.manual_seed(0)
+    policy, belief = inputs.build_policy(), inputs.build_belief()
+    assert belief is not None
+    seat = Seat(policy, inputs, game, np.arange(game.num_agents), horizon, shared_view=True, belief=belief)
+    seat.reveal = 0.0
+    return Collector(game, {"all": seat}, {}, torch.Generator().manual_seed(0), trials=True)
+
+
+def test_latents_come_to_tell_what_kinds_pay() -> None:
+    made = guessers(24, 25)
+    belief = made.seats["all"].mind.belief
+    assert belief is not None
+    optimiser, order = torch.optim.Adam(belief.parameters(), lr=4e-3), np.random.default_rng(0)
+    workers = Workers(1)
+    found = []
+    for _ in range(40):
+        share = made.collect(25)[0]["all"].testimony
+        assert share is not None
+        found.append(improve_belief(belief, optimiser, [share], BeliefSettings(2, 2), order, workers))
+    workers.close()
+    assert found[-1]["belief_loss"] < found[0]["belief_loss"] - 2.0
+    made.collect(25)
+    made.collect(24)  # one step before the trials end
+    seat = made.seats["all"]
+    known, hidden = seat.mind.knowledge(), made.game.hidden_rules
+    assert known is not None
+    pays = [bound.name for bound in made.game.layout.hidden_rules].index("payoff[0]")
+    blocks = [block for block in belief.knowledge.blocks if block.kinds == ("red",)]
+    means = known[:, 0, [block.start for block in blocks]]
+    inputs = np.c_[means, np.ones(len(means))]
+    truth = hidden[:, pays]
+    left = truth - inputs @ np.linalg.lstsq(inputs, truth, rcond=None)[0]
+    assert left.var() < 0.5 * truth.var()
+    deviations = known[:, 0, [block.start + 1 for block in blocks]]
+    assert deviations.min() < 0.95  # and they are no longer as unsure as at the start
+    assert (deviations <= 1.0).all()
+
+
+def test_the_truth_is_of_no_use_to_those_whom_nobody_tells() -> None:
+    parameters = []
+    for scrambled in (False, True):
+        made = guessers(6, 25)
+        belief = made.seats["all"].mind.belief
+        share = made.collect(25)[0]["all"].testimony
+        assert belief is not None and share is not None
+        if scrambled:
+            share = replace(share, hidden=np.zeros_like(share.hidden))
+        optimiser, workers = torch.optim.Adam(belief.parameters(), lr=4e-3), Workers(1)
+        improve_belief(belief, optimiser, [share], BeliefSettings(1, 2), np.random.default_rng(0), workers)
+        workers.close()
+        parameters.append(torch.cat([parameter.detach().flatten() for parameter in belief.parameters()]))
+    assert torch.equal(*parameters)
+
+
+def test_an_agents_own_latents_are_those_of_its_kind() -> None:
+    made = guessers(3, 5)
+    seat = made.seats["all"]
+    belief, share = seat.mind.belief, made.collect(5)[0]["all"].testimony
+    assert belief is not None and share is not None
+    memory, rows = remembered(belief, share, np.arange(3))
+    with torch.no_grad():
+        for head in belief.heads:
+            torch.nn.init.normal_(head.weight)
+        own = torch.from_numpy(share.kind[:, rows.numpy()])
+        mean, log_deviation = belief.latents(belief(memory), own)
+        knowledge = belief(memory).knowledge
+    kinds = made.game.layout.kinds
+    assert (own == kinds.index("gatherer")).all()
+    assert torch.equal(mean[..., -1, :], mean[..., kinds.index("gatherer"), :])
+    for block in belief.knowledge.blocks:
+        place = kinds.index(block.kinds[0]), int(block.feature.rpartition("_")[2])
+        torch.testing.assert_close(mean[..., *place], knowledge[..., block.start])
+        torch.testing.assert_close(log_deviation[..., *place].exp(), knowledge[..., block.start + 1])

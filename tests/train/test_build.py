@@ -245,6 +245,25 @@ def test_any_pettingzoo_game_trains(
     assert {team.name for team in load_team(folder).layout.teams} == found
 
 
+@pytest.mark.parametrize("third_party", [False, True])
+def test_a_team_infers_where_nobody_knows_the_rules(overrides: Overrides, third_party: bool) -> None:
+    changes: dict[str, Any] = {"game": GUESS, "game__split": "train"}
+    if third_party:
+        settings = {"entry_point": "mpe2.simple_spread_v3:parallel_env", "kwargs": "{N: 2, max_cycles: 4}"}
+        changes = {f"game__{key}": value for key, value in settings.items()}
+        changes |= {"game": "pettingzoo", "game__num_games": 2, "game__schema": "simple_spread"}
+    changes |= {"meta": "varibad", "meta__belief__latents": 2, "train__steps": 96, "game__episodes_per_trial": 2}
+    team = load_team(train(overrides(**changes), quiet=True).folder)
+    ((name, belief),) = [(name, belief) for name, belief in team.beliefs.items() if belief is not None][:1]
+    assert belief.outcomes is not None
+    assert {bound.rule for bound in team.designs[name].unknowns} == {"latent_0", "latent_1"}
+
+
+def test_nobody_tells_a_team_latents(overrides: Overrides) -> None:
+    with pytest.raises(UserError, match=r"meta\.tell must be never for meta=varibad"):
+        cast_of(overrides(game=GUESS, game__split="train", meta="varibad", meta__tell="first"))
+
+
 def test_returns_are_means_over_the_games_in_which_a_team_plays(overrides: Overrides) -> None:
     config = config_of(overrides(game__rules="{players: 2, rivals: 1, pays: always, length: 3}", train__horizon=3))
     cast = assemble(config)
