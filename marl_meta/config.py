@@ -228,6 +228,8 @@ class MetaConfig(_Section):
     """Env-steps after which nothing is told any more, for `first`."""
     curiosity: Weight
     """Reward for becoming certain of a hidden rule (less entropy of the belief); it falls to 0 over the run."""
+    auxiliary: Weight
+    """Weight of the loss of guessing the hidden rules from what the network sees and remembers, in training alone."""
     belief: BeliefConfig
     """How hidden rules are inferred, for belief."""
     gradient: GradientConfig

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from marl_meta.mind import Mind
-from marl_meta.nets.belief import BeliefNet
+from marl_meta.nets.belief import BeliefNet, belief_loss, believe, score_width
 from marl_meta.nets.events import Events
 from marl_meta.nets.inputs import InputStorage, PolicyInputs, ReadInputs
 from marl_meta.nets.policy import RelationalPolicy
@@ -70,6 +70,8 @@ class Experience:
     """What beliefs about hidden rules can be learnt from."""
     device: str = "cpu"
     path: str = "fused"
+    hidden: FloatArray | None = None
+    """[T,B,R'] the rules, for those who guess them."""
 
     @property
     def num_games(self) -> int:
@@ -84,13 +86,22 @@ class Experience:
         )
         self.target = self.advantage + value
 
-    def evaluate(self, policy: torch.nn.Module, games: IntArray) -> tuple[Tensor, Tensor]:
-        """Return logits [T,M,A] and values [T,M] of the games' rows under `policy`."""
+    def evaluate(self, policy: torch.nn.Module, games: IntArray) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Return logits [T,M,A], values [T,M] and how wrong guesses of the rules are [T,M], of the games' rows."""
         read = self.inputs.read(slice(None), games, self.device)
         rows = self._rows(games)
         state, starts = self.policy_state.index_select(0, rows), self.starts.index_select(1, rows)
         output = policy(read.graph, state, starts, read.action_mask, read.full, self.path, read.told)
-        return output.logits, output.value
+        return output.logits, output.value, self._wrong(output.guess, games)
+
+    def _wrong(self, guess: Tensor | None, games: IntArray) -> Tensor | None:
+        """Return minus the log-likelihood [T,M] of the true rules by the scores [T,M,G], a mean over rules."""
+        knowledge = self.inputs.inputs.privileged
+        if guess is None or knowledge is None or self.hidden is None:
+            return None
+        hidden = np.repeat(self.hidden[:, games], guess.shape[1] // len(games), axis=1)
+        belief = believe(knowledge, guess.split([score_width(block) for block in knowledge.blocks], -1))
+        return belief_loss(belief, knowledge, knowledge.classes(hidden), knowledge.numbers(hidden))
 
     def targets(self, games: IntArray) -> Targets:
         """Return the targets of the games' rows."""
@@ -181,7 +192,7 @@ class Collector:
         """Sum, over a trial's episodes so far, of an agent's return: the mean over the learners' agents."""
         self.episodes = np.zeros(game.num_games, np.int64)
         self.learners = np.concatenate([seat.agents for seat in seats.values()])
-        self.asks = any(seat.inputs.knowledge is not None or seat.inputs.told is not None for seat in seats.values())
+        self.asks = any(seat.inputs.knowledge or seat.inputs.privileged for seat in seats.values())
         """Whether any learner is told hidden rules or infers them."""
         for seat in seats.values():
             seat.tell(np.ones(game.num_games, np.bool_))
@@ -372,6 +383,7 @@ class _Book:
             testimony=self._testimony(),
             device=device,
             path=seat.path,
+            hidden=np.stack(self.hidden) if seat.inputs.design.guesses else None,
         )
 
     def _testimony(self) -> Testimony | None:

@@ -103,7 +103,8 @@ class _Design(_Model):
     recurrent: bool
     memory: Literal["heads", "query"] = "heads"
     critic: Literal["own", "central", "told"]
-    critic_unknowns: tuple[_Bound, ...] = ()
+    privileged: tuple[_Bound, ...] = ()
+    guesses: bool = False
     kinds: tuple[str, ...]
     rules: tuple[str, ...]
     trial_inputs: bool
@@ -439,7 +440,7 @@ def _in_zoo(path: str) -> Path:
 
 def _read_design(design: _Design) -> PolicyDesign:
     values = design.model_dump()
-    for key in ("unknowns", "critic_unknowns"):
+    for key in ("unknowns", "privileged"):
         values[key] = tuple(BoundRule(**bound) for bound in values[key])
     values["belief"] = BeliefDesign(**values["belief"]) if values["belief"] is not None else None
     return PolicyDesign(**values)

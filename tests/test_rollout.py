@@ -187,7 +187,7 @@ def test_the_update_starts_from_what_was_played(vision: float, critic: str, laye
     playing.collect(3)
     for name, experience in playing.collect(7)[0].items():
         games = np.array([2, 0])
-        logits, value = experience.evaluate(chairs[name].policy, games)
+        logits, value, _ = experience.evaluate(chairs[name].policy, games)
         rows = torch.tensor([4, 5, 0, 1])
         played = torch.log_softmax(logits, -1).gather(-1, experience.action[:, rows][..., None])[..., 0]
         torch.testing.assert_close(played, experience.log_prob[:, rows], atol=2e-5, rtol=1e-4)
@@ -200,12 +200,12 @@ def test_a_told_critic_reads_the_rules_of_each_game_and_the_policy_does_not() ->
     """Over trials of changing variants, what is stored gives the values of play, and values alone depend on it."""
     game = make_vec("harvest", num_games=3, split="train", seed=1, episodes_per_trial=2)
     agents = list(range(game.num_agents))
-    chair = seat(game, agents, 60, critic="told", critic_unknowns=game.layout.hidden_rules)
+    chair = seat(game, agents, 60, critic="told", privileged=game.layout.hidden_rules)
     playing = collector(game, {"all": chair}, trials=True)
     first = game.hidden_rules.copy()
     experience = playing.collect(60)[0]["all"]
     assert (game.hidden_rules != first).any()
-    told = chair.inputs.told
+    told = chair.inputs.privileged
     assert told is not None
     expected = np.repeat(told.truth(first), len(agents), axis=0)
     read = chair.storage.read(slice(None))
@@ -213,12 +213,48 @@ def test_a_told_critic_reads_the_rules_of_each_game_and_the_policy_does_not() ->
     np.testing.assert_array_equal(read.told[:50], np.broadcast_to(expected, (50, *expected.shape)))
     assert (read.told[50:] != read.told[0]).any()
     everybody = np.arange(3)
-    logits, value = experience.evaluate(chair.policy, everybody)
+    logits, value, _ = experience.evaluate(chair.policy, everybody)
     torch.testing.assert_close(value, experience.value, atol=2e-5, rtol=1e-4)
     chair.storage.told[:] = 0.0
-    others, blind = experience.evaluate(chair.policy, everybody)
+    others, blind, _ = experience.evaluate(chair.policy, everybody)
     assert torch.equal(others, logits)
     assert (blind != value).any(-1).all()
+
+
+def test_guesses_are_judged_by_the_rules_of_each_game() -> None:
+    game = make_vec("harvest", num_games=3, split="train", seed=1, episodes_per_trial=2)
+    agents = list(range(game.num_agents))
+    chair = seat(game, agents, 6, privileged=game.layout.hidden_rules, guesses=True)
+    experience = collector(game, {"all": chair}, trials=True).collect(6)[0]["all"]
+    games, rows = np.array([2, 0]), len(agents) * 2
+    *_, wrong = experience.evaluate(chair.policy, games)
+    assert wrong is not None and wrong.shape == (6, rows)
+    read = chair.storage.read(slice(None), games)
+    state, starts = chair.policy.initial_state(rows), torch.zeros(6, rows, dtype=torch.bool)
+    starts[0] = True
+    guess = chair.policy(read.graph, state, starts, read.action_mask).guess
+    knowledge = chair.inputs.privileged
+    assert guess is not None and knowledge is not None
+    classes = knowledge.classes(game.hidden_rules[games])
+    for row in range(rows):
+        true = classes[row // len(agents)]
+        nats, column, place = [], 0, 0
+        for unknown in knowledge.unknowns:
+            scores = []
+            for block in unknown.blocks:
+                scores.append(guess[:, row, column : column + block.size])
+                column += block.size
+            own = true[place : place + len(unknown.blocks)]
+            place += len(unknown.blocks)
+            if unknown.orderings is None:
+                nats += [-torch.log_softmax(score, -1)[:, value] for score, value in zip(scores, own, strict=True)]
+                continue
+            totals = [
+                sum(score[:, value] for score, value in zip(scores, order, strict=True)) for order in unknown.orderings
+            ]
+            which = [order.tolist() for order in unknown.orderings].index(own.tolist())
+            nats.append(-torch.log_softmax(torch.stack(totals, -1), -1)[:, which])
+        torch.testing.assert_close(wrong[:, row], torch.stack(nats).mean(0), atol=1e-5, rtol=1e-4)
 
 
 def experience_targets(experience: Experience, games: IntArray) -> Tensor:

@@ -11,6 +11,7 @@ objects) are scored kind by kind by one head and normalised over all orderings.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -73,20 +74,12 @@ class BeliefNet(nn.Module):
 
     def forward(self, memory: Tensor) -> Belief:
         """Return the belief that a memory [...,slots,D] holds."""
-        columns: list[Tensor] = []
-        log_probs: list[Tensor] = []
-        for unknown, head in zip(self.knowledge.unknowns, self.heads, strict=True):
-            scores = [head(self._seen_of(block, memory)) for block in unknown.blocks]
-            if unknown.orderings is not None:
-                joint = self._joint(scores, torch.from_numpy(unknown.orderings))
-                log_probs.append(joint)
-                columns += self._marginals(joint, unknown)
-            else:
-                for block, score in zip(unknown.blocks, scores, strict=True):
-                    own_log_probs, own_columns = _alone(block, score)
-                    log_probs.append(own_log_probs)
-                    columns.append(own_columns)
-        return Belief(torch.cat(columns, -1), tuple(log_probs))
+        scores = [
+            head(self._seen_of(block, memory))
+            for unknown, head in zip(self.knowledge.unknowns, self.heads, strict=True)
+            for block in unknown.blocks
+        ]
+        return believe(self.knowledge, scores)
 
     def latents(self, belief: Belief, own: Tensor) -> tuple[Tensor, Tensor]:
         """Return means and log deviations [...,slots,L] of beliefs in latents, for agents of the kinds `own` [...]."""
@@ -130,24 +123,48 @@ class BeliefNet(nn.Module):
                     head.examples.write(self._seen_of(block, memory), torch.from_numpy(np.ascontiguousarray(truth)))
                 place += 1
 
-    @staticmethod
-    def _joint(scores: list[Tensor], orderings: Tensor) -> Tensor:
-        """Return log-probabilities [...,O]: an ordering scores the sum of its places' values."""
-        total = sum(score[..., orderings[:, place]] for place, score in enumerate(scores))
-        assert isinstance(total, Tensor)
-        return torch.log_softmax(total, -1)
 
-    @staticmethod
-    def _marginals(joint: Tensor, unknown: Unknown) -> list[Tensor]:
-        """Return each block's columns: the probabilities of its values, and how unsure they are."""
-        assert unknown.orderings is not None
-        probabilities = joint.exp()
-        found = []
-        for place, block in enumerate(unknown.blocks):
-            member = torch.from_numpy(np.eye(block.size, dtype=np.float32)[unknown.orderings[:, place]])
-            marginal = probabilities @ member.to(joint.device)
-            found.append(torch.cat([marginal, _unsure(marginal, block.size)], -1))
-        return found
+def believe(knowledge: Knowledge, scores: Sequence[Tensor]) -> Belief:
+    """Return the belief that scores of every block express, [...,`score_width`] each."""
+    columns: list[Tensor] = []
+    log_probs: list[Tensor] = []
+    given = iter(scores)
+    for unknown in knowledge.unknowns:
+        own = [next(given) for _ in unknown.blocks]
+        if unknown.orderings is not None:
+            joint = _joint(own, torch.from_numpy(unknown.orderings))
+            log_probs.append(joint)
+            columns += _marginals(joint, unknown)
+            continue
+        for block, score in zip(unknown.blocks, own, strict=True):
+            own_log_probs, own_columns = _alone(block, score)
+            log_probs.append(own_log_probs)
+            columns.append(own_columns)
+    return Belief(torch.cat(columns, -1), tuple(log_probs))
+
+
+def score_width(block: Block) -> int:
+    """Return how many scores express what is believed of a block: one for each value, or two for any number."""
+    return block.size or 2
+
+
+def _joint(scores: list[Tensor], orderings: Tensor) -> Tensor:
+    """Return log-probabilities [...,O]: an ordering scores the sum of its places' values."""
+    total = sum(score[..., orderings[:, place]] for place, score in enumerate(scores))
+    assert isinstance(total, Tensor)
+    return torch.log_softmax(total, -1)
+
+
+def _marginals(joint: Tensor, unknown: Unknown) -> list[Tensor]:
+    """Return each block's columns: the probabilities of its values, and how unsure they are."""
+    assert unknown.orderings is not None
+    probabilities = joint.exp()
+    found = []
+    for place, block in enumerate(unknown.blocks):
+        member = torch.from_numpy(np.eye(block.size, dtype=np.float32)[unknown.orderings[:, place]])
+        marginal = probabilities @ member.to(joint.device)
+        found.append(torch.cat([marginal, _unsure(marginal, block.size)], -1))
+    return found
 
 
 def _head(inputs: int, outputs: int) -> nn.Linear:

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from marl_meta.nets.belief import BeliefNet
+from marl_meta.nets.belief import BeliefNet, score_width
 from marl_meta.nets.events import EventReader
 from marl_meta.nets.features import Graph, GraphFeatures
 from marl_meta.nets.knowledge import Knowledge
@@ -49,8 +49,10 @@ class PolicyDesign:
     memory: str = "heads"
     """Where recurrent memory enters: the `heads`, or the `query` of the last attention."""
     critic: str = "own"
-    critic_unknowns: tuple[BoundRule, ...] = ()
-    """Numbers of hidden rules that the critic is told, for critic `told`."""
+    privileged: tuple[BoundRule, ...] = ()
+    """Numbers of hidden rules that training knows: those that a critic `told` reads, and that are guessed."""
+    guesses: bool = False
+    """Whether the network learns to guess them, as an auxiliary task."""
     kinds: tuple[str, ...] = ()
     """Kinds of entity that nodes tell apart; none means those of the game."""
     rules: tuple[str, ...] = ()
@@ -78,7 +80,7 @@ class PolicyInputs:
         self.layout = layout
         self.design = design
         self.knowledge = Knowledge(design.unknowns, layout) if design.unknowns else None
-        self.told = Knowledge(design.critic_unknowns, layout) if design.critic_unknowns else None
+        self.privileged = Knowledge(design.privileged, layout) if design.privileged else None
         known = self.knowledge.node_names if self.knowledge is not None else ()
         known = (*known, *(f"adapted_{index}" for index in range(design.adapted)))
         self.known_width = len(known)
@@ -87,6 +89,11 @@ class PolicyInputs:
         everything = design.belief is not None and design.belief.events == "all"
         self.events = EventReader(layout, design.kinds or layout.kinds, everything) if design.belief else None
         self.context_width = design.context_width(layout)
+
+    @property
+    def told_width(self) -> int:
+        """Columns that a told critic reads."""
+        return self.privileged.width if self.privileged is not None and self.design.critic == "told" else 0
 
     def context_after(self, actions: IntArray, step: Step, agents: IntArray, passed: IntArray) -> FloatArray:
         """Return the context [B,n,C] that the inputs after `step` carry, where `agents` [n] had played `actions` [B,n].
@@ -107,7 +114,7 @@ class PolicyInputs:
 
     def build_policy(self) -> RelationalPolicy:
         """Return a freshly initialised policy that reads these inputs."""
-        design = self.design
+        design, privileged = self.design, self.privileged
         shape = PolicyShape(
             node=self.features.node_width,
             edge=len(self.features.edge_names),
@@ -120,7 +127,8 @@ class PolicyInputs:
             memory=design.memory,
             critic=design.critic,
             critic_node=self.full_features.node_width,
-            told=self.told.width if self.told is not None else 0,
+            told=self.told_width,
+            guesses=sum(score_width(block) for block in privileged.blocks) if privileged and design.guesses else 0,
             known=(self.features.first_known, self.features.first_known + self.known_width),
         )
         return RelationalPolicy(shape)
@@ -174,8 +182,7 @@ class InputStorage:
             if self.full is not None:
                 self.full_lower = inputs.full_features.allocate((steps, games, slots), entities)
         self.context = np.zeros((steps, games, count, inputs.context_width), np.float32)
-        width = inputs.told.width if inputs.told is not None and not actor_only else 0
-        self.told = np.zeros((steps, games, count, width), np.float32)
+        self.told = np.zeros((steps, games, count, 0 if actor_only else inputs.told_width), np.float32)
         self.action_mask = np.empty((steps, games, count, len(inputs.layout.actions)), np.bool_)
 
     def arrays(self) -> Snapshot:
@@ -226,8 +233,8 @@ class InputStorage:
             self.context[step] = context
         if self.told.shape[-1]:
             assert hidden is not None
-            assert self.inputs.told is not None
-            self.told[step] = self.inputs.told.truth(hidden)[:, None]
+            assert self.inputs.privileged is not None
+            self.told[step] = self.inputs.privileged.truth(hidden)[:, None]
         self.action_mask[step] = observation.action_mask[:, agents]
 
     def read(self, steps: slice, games: IntArray | None = None, device: str = "cpu") -> ReadInputs:

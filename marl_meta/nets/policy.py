@@ -73,6 +73,8 @@ class PolicyShape:
     graph; `told`: the policy's features and the hidden rules."""
     critic_node: int = 0
     """Node features of the centralised critic's graph (own + everybody's private ones)."""
+    guesses: int = 0
+    """Scores by which the network says what it makes of the hidden rules, an auxiliary task in training."""
     told: int = 0
     """Columns of the hidden rules that a told critic reads."""
     known: tuple[int, int] = (0, 0)
@@ -161,6 +163,7 @@ class RelationalPolicy(nn.Module):
         self.known_actor = nn.Linear(shape.hidden, shape.actions * known, bias=False) if known else None
         if self.known_actor is not None:
             nn.init.zeros_(self.known_actor.weight)
+        self.guess = nn.Linear(shape.hidden, shape.guesses) if shape.guesses else None
         central = shape.critic == "central"
         # A centralised critic's receivers read their own row of the privileged nodes, private features included.
         self.critic_encoder = (
@@ -221,6 +224,7 @@ class RelationalPolicy(nn.Module):
         told one does.
         """
         output, hidden = self._act(graph, state, starts, action_mask, path)
+        guess = self.guess(hidden) if self.guess is not None else None
         if self.critic_encoder is not None:
             if full is None:
                 raise ValueError("a centralised critic needs the full graph")
@@ -231,7 +235,7 @@ class RelationalPolicy(nn.Module):
             hidden = torch.cat([hidden, told], -1)
         last, head = self.critic_hidden, self.critic
         value = operators_of(path).value(hidden.flatten(0, 1), last.weight, last.bias, head.weight, head.bias)
-        return PolicyOutput(output.logits, value.view(starts.shape), output.state, output.attention)
+        return PolicyOutput(output.logits, value.view(starts.shape), output.state, output.attention, guess)
 
     def act(
         self, graph: GraphTensors, state: Tensor, starts: Tensor, action_mask: Tensor, path: str = "fused"
@@ -288,3 +292,5 @@ class PolicyOutput:
     """[M,H] the memory after the last step."""
     attention: Tensor
     """[T,M,heads,E] of the last layer."""
+    guess: Tensor | None = None
+    """[T,M,G] scores of the hidden rules, for a network that guesses them."""

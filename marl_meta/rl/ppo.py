@@ -25,6 +25,8 @@ class PpoSettings:
     entropy: float = 0.01
     value_weight: float = 0.5
     value_clip: float | None = 0.2
+    auxiliary: float = 0.0
+    """Weight of the loss of an auxiliary task."""
     max_grad_norm: float = 0.5
     target_kl: float | None = None
     """An iteration's remaining epochs are skipped once the mean KL to the policy that played exceeds this."""
@@ -37,8 +39,11 @@ class Share(Protocol):
     def num_games(self) -> int:
         """Number of games of this share."""
 
-    def evaluate(self, policy: nn.Module, games: IntArray) -> tuple[Tensor, Tensor]:
-        """Return logits of all actions [T,M,A] and values [T,M] under `policy`, for the games' rows."""
+    def evaluate(self, policy: nn.Module, games: IntArray) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Return logits of all actions [T,M,A], values [T,M] and the loss of an auxiliary task [T,M], if there is one.
+
+        All are those of the games' rows under `policy`.
+        """
 
     def targets(self, games: IntArray) -> Targets:
         """Return the targets of the games' rows."""
@@ -49,7 +54,7 @@ class _Part:
     gradient: Tensor
     """[P] of all parameters in a row."""
     sums: Tensor
-    """As in `marl_meta.rl.objective.Slopes`."""
+    """As in `marl_meta.rl.objective.Slopes`; then the auxiliary loss, if there is one."""
     weight: float
     """Number of entries that count."""
 
@@ -78,7 +83,8 @@ def update(
         of_epoch: list[Tensor] = []
         for games in zip(*batches, strict=True):
             parts = workers.map(
-                lambda item: _share_gradients(policy, parameters, *item, by), list(zip(shares, games, strict=True))
+                lambda item: _share_gradients(policy, parameters, *item, by, settings.auxiliary),
+                list(zip(shares, games, strict=True)),
             )
             total = sum(part.weight for part in parts)
             if total == 0:
@@ -94,15 +100,18 @@ def update(
 
 
 def _share_gradients(
-    policy: nn.Module, parameters: Sequence[Tensor], share: Share, games: IntArray, by: Coefficients
+    policy: nn.Module, parameters: Sequence[Tensor], share: Share, games: IntArray, by: Coefficients, auxiliary: float
 ) -> _Part:
-    logits, value = share.evaluate(policy, games)
+    logits, value, beside = share.evaluate(policy, games)
     targets = share.targets(games)
     found = slopes(logits, value, targets, by)
-    starts = (found.logits, found.value)
-    gradients = torch.autograd.grad((logits, value), parameters, starts, materialize_grads=True)
+    outputs, starts, sums = [logits, value], [found.logits, found.value], found.sums
+    if beside is not None:
+        outputs, starts = [*outputs, beside], [*starts, auxiliary * targets.weight]
+        sums = torch.cat([sums, (beside.detach() * targets.weight).sum().view(1)])
+    gradients = torch.autograd.grad(outputs, parameters, starts, materialize_grads=True)
     flat = torch.cat([gradient.flatten() for gradient in gradients])
-    return _Part(flat, found.sums, float(targets.weight.sum()))
+    return _Part(flat, sums, float(targets.weight.sum()))
 
 
 def _apply(
@@ -122,7 +131,7 @@ def _apply(
 
 
 def _summary(statistics: list[Tensor], norms: list[float], epochs: int) -> dict[str, float]:
-    names = ("policy_loss", "value_loss", "entropy", "kl", "clip_fraction")
-    means = torch.stack(statistics).mean(0) if statistics else torch.zeros(len(names))
-    summary = {name: float(mean) for name, mean in zip(names, means, strict=True)}
+    names = ("policy_loss", "value_loss", "entropy", "kl", "clip_fraction", "auxiliary_loss")
+    means = torch.stack(statistics).mean(0) if statistics else torch.zeros(len(names) - 1)
+    summary = {name: float(mean) for name, mean in zip(names, means, strict=False)}
     return {**summary, "gradient_norm": float(np.mean(norms)) if norms else 0.0, "epochs": float(epochs)}

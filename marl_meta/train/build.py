@@ -119,21 +119,24 @@ def design_policy(config: Config, layout: Layout) -> PolicyDesign:
     """Return the design that a config's policies have in a game of this layout."""
     game, policy, meta = config.game, config.policy, config.meta
     varying = () if game.family == "pettingzoo" else varying_unknowns(load_family(game.family), game.split)
-    knows, told = meta.tell != "never" or meta.name in INFERRING, policy.critic == "told"
-    if (knows or told) and not varying:
+    knows, told, guesses = meta.tell != "never" or meta.name in INFERRING, policy.critic == "told", meta.auxiliary > 0
+    if (knows or told or guesses) and not varying:
+        asked = f"meta={meta.name}" if knows else "policy.critic=told" if told else "meta.auxiliary"
         raise UserError(
-            f"Config key {f'meta={meta.name}' if knows else 'policy.critic=told'} needs hidden rules that differ "
-            "between variants: game.split must name a split of the family that has some."
+            f"Config key {asked} needs hidden rules that differ between variants: game.split must name a split of the "
+            "family that has some."
         )
-    guesses = meta.name == "varibad"
-    if guesses and meta.tell != "never":
+    if guesses and meta.by_gradients:
+        raise UserError(f"Config key meta.auxiliary must be 0 for meta={meta.name}, which learns by gradient steps.")
+    latent = meta.name == "varibad"
+    if latent and meta.tell != "never":
         raise UserError(
             f"Config key meta.tell must be never for meta=varibad, which nobody tells the rules, not {meta.tell}."
         )
-    unknowns = latent_rules(layout.kinds, meta.belief.latents) if guesses else varying if knows else ()
+    unknowns = latent_rules(layout.kinds, meta.belief.latents) if latent else varying if knows else ()
     infers = BeliefDesign(
         meta.belief.hidden, meta.belief.memory, meta.belief.events, meta.belief.read, meta.belief.examples,
-        meta.belief.latents if guesses else 0,
+        meta.belief.latents if latent else 0,
     )  # fmt: skip
     rules = () if game.family == "pettingzoo" else varying_rules(load_family(game.family), game.split)
     return PolicyDesign(
@@ -143,13 +146,14 @@ def design_policy(config: Config, layout: Layout) -> PolicyDesign:
         recurrent=policy.recurrent == "gru",
         memory=policy.memory,
         critic=policy.critic,
-        critic_unknowns=varying if told else (),
+        privileged=varying if told or guesses else (),
+        guesses=guesses,
         kinds=layout.kinds,
         rules=rules,
         trial_inputs=policy.trial_inputs,
         clock=policy.clock,
         unknowns=unknowns,
-        belief=infers if meta.name in INFERRING or guesses else None,
+        belief=infers if meta.name in INFERRING or latent else None,
         adapted=meta.gradient.context if meta.by_gradients else 0,
     )
 

@@ -69,6 +69,7 @@ class Learner:
             value_clip=algorithm.value_clip,
             max_grad_norm=algorithm.max_grad_norm or math.inf,
             target_kl=algorithm.target_kl,
+            auxiliary=self.meta.auxiliary,
         )
         statistics = update(self.policy, self.optimiser, shares, settings, self.order, workers)
         # One weight that is not finite makes the norm so, and the run is stopped before it would be saved.

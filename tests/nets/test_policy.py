@@ -358,7 +358,7 @@ def test_context_reaches_its_own_agent_alone(make_scene: MakeScene, build_policy
 
 def test_a_told_critic_must_be_told(make_scene: MakeScene, build_policy: Build) -> None:
     rule = BoundRule("luck", "luck", ("walker",), "luck", "number", (0.0, 1.0))
-    inputs, policy = build_policy(critic="told", critic_unknowns=(rule,))
+    inputs, policy = build_policy(critic="told", privileged=(rule,))
     storage = InputStorage(inputs, 1, (3, 5, 10), np.arange(5), shared_view=True, actor_only=True)
     storage.write(0, make_scene())
     read = storage.read(slice(None))

@@ -40,15 +40,18 @@ class Games:
     inputs: Tensor
     all_targets: Targets
     visited: list[int] = field(default_factory=list)
+    aims: Tensor | None = None
+    """[T,M] where the first action's log-probability should be, an auxiliary task."""
 
     @property
     def num_games(self) -> int:
         return self.inputs.shape[1]
 
-    def evaluate(self, policy: nn.Module, games: IntArray) -> tuple[Tensor, Tensor]:
+    def evaluate(self, policy: nn.Module, games: IntArray) -> tuple[Tensor, Tensor, Tensor | None]:
         self.visited += games.tolist()
         logits, value = policy(self.inputs[:, games])
-        return logits, value
+        beside = (logits[..., 0] - self.aims[:, games]).square() if self.aims is not None else None
+        return logits, value, beside
 
     def targets(self, games: IntArray) -> Targets:
         whole = self.all_targets
@@ -116,6 +119,22 @@ def test_steps_along_the_mean_loss_over_the_entries_that_count(policy: Linear, g
     assert norm == pytest.approx(expected.norm().item(), rel=1e-5)
 
 
+def test_an_auxiliary_task_adds_its_weighted_loss(policy: Linear, games: Games, workers: Workers) -> None:
+    other, start = Linear(), Linear()
+    descend(other, [games], ONCE, workers)
+    games.aims = torch.randn(STEPS, 8)
+    statistics = update(
+        policy, torch.optim.SGD(policy.parameters(), lr=1.0), [games], replace(ONCE, auxiliary=0.25),
+        np.random.default_rng(0), workers,
+    )  # fmt: skip
+    chosen = games.all_targets.weight.bool()
+    loss = (start(games.inputs)[0][..., 0] - games.aims).square()[chosen].mean()
+    gradients = torch.autograd.grad(0.25 * loss, list(start.parameters()), materialize_grads=True)
+    expected = moved(other, start) - torch.cat([gradient.flatten() for gradient in gradients])
+    torch.testing.assert_close(moved(policy, start), expected, atol=1e-6, rtol=1e-5)
+    assert statistics["auxiliary_loss"] == pytest.approx(loss.item(), rel=1e-5)
+
+
 def test_statistics_are_means_over_the_entries_that_count(policy: Linear, games: Games, workers: Workers) -> None:
     aim = games.all_targets
     log_probs, value = policy(games.inputs)
@@ -124,6 +143,7 @@ def test_statistics_are_means_over_the_entries_that_count(policy: Linear, games:
     found = update(
         policy, torch.optim.SGD(policy.parameters(), lr=0.0), [games], ONCE, np.random.default_rng(0), workers
     )
+    assert "auxiliary_loss" not in found
     assert found["kl"] == pytest.approx((log_ratio.exp() - 1 - log_ratio)[chosen].mean().item(), abs=1e-6)
     assert found["clip_fraction"] == pytest.approx(((log_ratio.exp() - 1).abs() > 0.2)[chosen].float().mean().item())
     assert found["entropy"] == pytest.approx(entropy(log_probs)[chosen].mean().item(), abs=1e-6)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from marl_meta.train import train
 
 Overrides = Callable[..., list[str]]
 
+GUESS = Path(__file__).parents[1] / "guess"
 RECALL = Path(__file__).parents[1] / "recall"
 
 QUICK: dict[str, Any] = {
@@ -78,6 +80,22 @@ def test_remembers_over_the_episodes_of_a_trial(overrides: Overrides) -> None:
     settings |= {"algorithm__learning_rate": 4e-3, "game__num_games": 32, "train__steps": 32 * 12 * 100}
     team = learn(overrides, game__rules=text, game__episodes_per_trial=3, **settings)
     assert share_right(team, "players", rules, episodes=9, episodes_per_trial=3) > 0.95
+
+
+def test_a_recurrent_network_guesses_the_hidden_rules(overrides: Overrides) -> None:
+    """The auxiliary task alone: nobody is paid for it, and yet what happened says how far words are shifted."""
+    changes = {"game": GUESS, "game__split": "train", "game__rules": "{}", "meta": "rl2", "meta__tell": "never"}
+    settings = QUICK | changes | {"game__episodes_per_trial": 2, "train__steps": 16 * 8 * 50, "policy__clock": False}
+    first = train(overrides("plain", **settings), quiet=True).folder
+    asked = train(overrides("asked", **settings, meta__auxiliary=1.0), quiet=True).folder
+    lines = [json.loads(line) for line in (asked / "metrics.jsonl").read_text().splitlines()]
+    assert "players/auxiliary_loss" not in (first / "metrics.jsonl").read_text()
+    assert abs(lines[0]["players/auxiliary_loss"] - math.log(3)) < 0.4  # nats, of three values
+    assert lines[-1]["players/auxiliary_loss"] < 0.75 * math.log(3)
+    team = load_team(asked)
+    assert team.policies["players"].guess is not None
+    player = team.controller(team.layout)  # who plays needs nobody to tell him the rules
+    assert not hasattr(player, "hidden")
 
 
 def test_reads_the_rules_that_a_split_varies(overrides: Overrides) -> None:

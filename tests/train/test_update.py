@@ -26,7 +26,7 @@ def adam(policy: nn.Module) -> torch.optim.Optimizer:
 def loss_of(share: Experience, policy: nn.Module, games: np.ndarray) -> tuple[Tensor, Tensor]:
     """Return the summed loss of these games by the plain path and the losses' own functions, and its entries."""
     share.path = "plain"
-    logits, value = share.evaluate(policy, games)
+    logits, value, _ = share.evaluate(policy, games)
     aim = share.targets(games)
     log_probs = torch.log_softmax(logits, -1)
     log_prob = log_probs.gather(-1, aim.action[..., None])[..., 0]
