@@ -1,0 +1,160 @@
+"""A team is a folder: it keeps what it can do, runs no code, and refuses what does not fit."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from marl_meta.team import SCHEMA_VERSION, Team, load_team
+from marl_meta.types import UserError
+
+
+def change_card(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    card = json.loads((folder / "team.json").read_text())
+    change(card)
+    (folder / "team.json").write_text(json.dumps(card))
+
+
+def test_a_loaded_team_is_the_saved_one(team: Team, folder: Path) -> None:
+    loaded = load_team(folder)
+    assert (loaded.name, loaded.layout, loaded.designs) == (team.name, team.layout, team.designs)
+    assert (loaded.plays, loaded.trained_on, loaded.adapters) == (team.plays, team.trained_on, {})
+    assert loaded.path == folder
+    for name, policy in team.policies.items():
+        found = loaded.policies[name].state_dict()
+        assert found.keys() == policy.state_dict().keys()
+        assert all(torch.equal(found[key], tensor) for key, tensor in policy.state_dict().items())
+        assert not any(parameter.requires_grad for parameter in loaded.policies[name].parameters())
+
+
+def test_the_folder_of_a_run_will_do(team: Team, tmp_path: Path) -> None:
+    team.save(tmp_path / "run" / "team")
+    assert load_team(str(tmp_path / "run")).name == "first"
+
+
+def test_saving_again_replaces_both_files_and_leaves_no_others(team: Team, folder: Path) -> None:
+    replace(team, name="second").save(folder)
+    assert load_team(folder).name == "second"
+    assert sorted(path.name for path in folder.iterdir()) == ["team.json", "weights.safetensors"]
+
+
+def test_loading_leaves_torchs_random_numbers_alone(folder: Path) -> None:
+    torch.manual_seed(3)
+    expected = torch.rand(3)
+    torch.manual_seed(3)
+    load_team(folder)
+    assert torch.equal(torch.rand(3), expected)
+
+
+class Bomb:
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.write_text, (Path("exploded"), "")
+
+
+def test_no_code_in_a_file_is_run(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for data in (pickle.dumps(Bomb()), b"import os", b""):
+        (folder / "weights.safetensors").write_bytes(data)
+        with pytest.raises(UserError, match="cannot be read as safetensors"):
+            load_team(folder)
+    torch.save(Bomb(), folder / "weights.safetensors")
+    with pytest.raises(UserError, match="cannot be read as safetensors"):
+        load_team(folder)
+    (folder / "team.json").write_bytes(pickle.dumps(Bomb()))
+    with pytest.raises(UserError, match="not a JSON file"):
+        load_team(folder)
+    assert not Path("exploded").exists()
+
+
+@pytest.mark.parametrize("name", ["team.json", "weights.safetensors"])
+def test_a_missing_file(folder: Path, name: str) -> None:
+    (folder / name).unlink()
+    with pytest.raises(UserError, match=name.replace(".", r"\.")):
+        load_team(folder)
+
+
+@pytest.mark.parametrize("what", ["nothing", "a file", "an empty folder"])
+def test_what_is_not_a_team(tmp_path: Path, what: str) -> None:
+    place = tmp_path / "place"
+    if what == "a file":
+        place.write_text("{}")
+    elif what == "an empty folder":
+        place.mkdir()
+    with pytest.raises(UserError, match="is not a team: a team is a folder with"):
+        load_team(place)
+
+
+@pytest.mark.parametrize("kept", [10, 200, -10])
+def test_weights_cut_short(folder: Path, kept: int) -> None:
+    path = folder / "weights.safetensors"
+    path.write_bytes(path.read_bytes()[:kept])
+    with pytest.raises(UserError, match="cannot be read as safetensors"):
+        load_team(folder)
+
+
+def test_weights_that_do_not_fit(folder: Path) -> None:
+    path = folder / "weights.safetensors"
+    good = load_file(path)
+
+    def refused(tensors: dict[str, torch.Tensor], key: str) -> None:
+        save_file(tensors, path)
+        with pytest.raises(UserError, match=f"weights of policy 'one'.*{key}"):
+            load_team(folder)
+
+    refused({**good, "one/actor.bias": torch.zeros(4)}, "actor.bias")
+    refused({key: tensor for key, tensor in good.items() if key != "one/critic.weight"}, "critic.weight")
+    refused({**good, "one/surprise": torch.zeros(1)}, "surprise")
+    refused({**good, "one/actor.bias": torch.zeros(3, dtype=torch.int32)}, "actor.bias")
+    refused({}, "")
+
+
+def test_a_team_of_a_newer_version(folder: Path) -> None:
+    change_card(folder, lambda card: card.update(schema_version=SCHEMA_VERSION + 1, more=[]))
+    with pytest.raises(UserError, match=f"newer version of marl-meta .schema_version {SCHEMA_VERSION + 1}"):
+        load_team(folder)
+
+
+CHANGES: dict[str, Callable[[dict[str, Any]], object]] = {
+    "surprise": lambda card: card.update(surprise=1),
+    "policies.one.surprise": lambda card: card["policies"]["one"].update(surprise=1),
+    "layout.colours": lambda card: card["layout"].update(colours=[]),
+    "name": lambda card: card.pop("name"),
+    "schema_version": lambda card: card.update(schema_version="new"),
+    "policies.one.hidden": lambda card: card["policies"]["one"].update(hidden=0),
+    "policies.one.heads": lambda card: card["policies"]["one"].update(heads=-1),
+    "policies.one.layers": lambda card: card["policies"]["one"].update(layers=0),
+    "policies.one.critic": lambda card: card["policies"]["one"].update(critic="none"),
+    "plays.players": lambda card: card["plays"].update(players="three"),
+    "policies.one: ": lambda card: card["policies"]["one"].update(heads=3),
+    "policies.two.kinds": lambda card: card["policies"]["two"].update(kinds=["player"]),
+    "rule 'shift'": lambda card: card["layout"]["visible_rules"][-1].update(kinds=["dragon"]),
+    "the whole file": lambda card: [card.pop(key) for key in list(card)],
+}
+
+
+@pytest.mark.parametrize("key", CHANGES)
+def test_a_card_that_makes_no_sense(folder: Path, key: str) -> None:
+    change_card(folder, CHANGES[key])
+    with pytest.raises(UserError, match=r"team\.json.*" + key.replace("the whole file", "")) as caught:
+        load_team(folder)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_card_that_promises_more_than_memory_holds(folder: Path) -> None:
+    change_card(folder, lambda card: card["policies"]["one"].update(hidden=10**8))
+    with pytest.raises(UserError, match="weights of policy 'one'"):
+        load_team(folder)
+
+
+def test_a_card_that_is_a_list(folder: Path) -> None:
+    (folder / "team.json").write_text("[1, 2]")
+    with pytest.raises(UserError, match="is not a team card"):
+        load_team(folder)
