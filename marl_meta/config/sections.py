@@ -1,22 +1,16 @@
-"""The typed configuration of a training run: what may be set, its type and bounds, and what it means.
-
-The values live in `configs/` and nowhere else; `load_config` composes them with overrides such as
-`game=harvest policy.hidden=128 train.steps=2e6 seed=1 name=first`. Nothing here knows a game or an algorithm.
-"""
+"""What may be set in a training run: each key's type, bounds and meaning. Nothing here knows a game or an algorithm."""
 
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Sequence
-from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from marl_meta.config.complaints import validated
 from marl_meta.types import UserError
-from marl_meta.wording import close_match, listed, one_line, shorten
+from marl_meta.wording import listed, one_line
 
 
 def _whole(value: object) -> object:
@@ -354,95 +348,4 @@ class Config(_Section):
             values = json.loads(text)
         except json.JSONDecodeError as error:
             raise UserError(f"{source} is not JSON: {one_line(error)}.") from error
-        return _validated(values, f"{source}: ")
-
-
-def load_config(overrides: Sequence[str] = ()) -> Config:
-    """Return the configuration that `configs/` and the overrides make together.
-
-    An override is `group=option`, `key=value` or `~key`, as hydra writes them. `game=X` takes any family's
-    name or path. A run without a name is called after its game, the time and its seed. Raises UserError for
-    an unknown key, option or value.
-    """
-    from marl_meta._compose import compose  # hydra is slow to import and only needed here
-
-    values = compose(overrides)
-    if values.get("name") is None:
-        values["name"] = _generated_name(values)
-    return _validated(values, "Config key ")
-
-
-def _generated_name(values: dict[str, Any]) -> str:
-    game = values["game"] if isinstance(values.get("game"), dict) else {}
-    path = Path(str(game.get("family")))
-    stem = path.parent.name if path.name == "family.yaml" else path.stem
-    if game.get("entry_point"):
-        stem = str(game["entry_point"]).partition(":")[0].rpartition(".")[2]
-    now = datetime.now().astimezone()
-    name = f"{stem}-{now:%Y%m%d-%H%M%S}-seed{values.get('seed')}"
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", name).lstrip("._-")
-
-
-def _validated(values: object, source: str) -> Config:
-    """Return the configuration made of `values`, or raise the first complaint; `source` precedes the key."""
-    try:
-        return Config.model_validate(values)
-    except ValidationError as error:
-        # A key that is not known explains more than the one that it was meant for being missing.
-        problem = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
-        raise UserError(_sentence(problem["type"], problem["loc"], problem["input"], problem["msg"], source)) from None
-
-
-def _sentence(kind: str, location: tuple[int | str, ...], value: object, message: str, source: str) -> str:
-    """Return one sentence that names the key, says what is wrong with it and what is allowed."""
-    path = [str(part) for part in location]
-    place = source + ".".join(path) if path else source.removesuffix("key ").rstrip(": ")
-    if kind == "extra_forbidden":
-        known = list(_schema(path[:-1]).get("properties", {}))
-        group = f"in {'.'.join(path[:-1])}" if path[:-1] else "at the top"
-        return f"{place} is not known{close_match(path[-1], known)}; allowed {group} are {listed(known)}."
-    if kind == "value_error":  # raised by a validator of ours, whose text says it all
-        return f"{place}: {message.removeprefix('Value error, ')}."
-    schema = _schema(path)
-    meaning = f" ({schema['description'].split('. ')[0].rstrip('.')})" if "description" in schema else ""
-    if kind == "missing":
-        return f"{place} is missing; it must be {_allowed(schema)}{meaning}."
-    return f"{place} must be {_allowed(schema)}, not {'null' if value is None else shorten(value)}{meaning}."
-
-
-def _schema(path: Sequence[str]) -> dict[str, Any]:
-    """Return the JSON schema of the key at `path`; an empty one where there is none."""
-    root = Config.model_json_schema()
-    node: dict[str, Any] = root
-    for part in path:
-        children = node.get("properties", {})
-        node = children.get(part) or node.get("additionalProperties") or {}
-        if "$ref" in node:
-            node = root["$defs"][node["$ref"].rpartition("/")[2]]
-    return node
-
-
-_TYPES = {
-    "integer": "a whole number",
-    "number": "a number",
-    "boolean": "true or false",
-    "string": "a text",
-    "object": "a mapping of keys to values",
-    "null": "null",
-}
-_BOUNDS = {"minimum": "of at least", "exclusiveMinimum": "above", "maximum": "of at most", "exclusiveMaximum": "below"}
-
-
-def _allowed(schema: dict[str, Any]) -> str:
-    """Return what a JSON schema allows, in words."""
-    if "anyOf" in schema:
-        return " or ".join(_allowed(option) for option in schema["anyOf"])
-    if "enum" in schema:
-        return f"one of {listed(schema['enum'])}"
-    if "const" in schema:
-        return str(schema["const"])
-    if "pattern" in schema:
-        return "a name of letters, digits, dots, dashes and underscores"
-    bounds = " and ".join(f"{words} {schema[key]:g}" for key, words in _BOUNDS.items() if key in schema)
-    kind = _TYPES.get(schema.get("type", ""), "a value")
-    return f"{kind} {bounds}" if bounds else kind
+        return validated(cls, values, f"{source}: ")
