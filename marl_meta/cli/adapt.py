@@ -8,44 +8,37 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from marl_meta.types import UserError
+from marl_meta.cli._options import AsJson, Game, Kwargs, PettingZoo, Schema, Seed, TeamFolder, chosen_game
+from marl_meta.cli._progress import progress_bar
 
 if TYPE_CHECKING:
     from marl_meta.evaluate.adapting import Adapted
 
 _RULES = "Rules of the variant: inline JSON, a YAML or JSON file, or a variant_id. Others are at their default."
-_GAME = "Family to play; by default the one that the team was trained on."
 _OUT = "Folder, new or empty, for the adapted team."
 _SIDE = "Team of the game that it plays; by default the first that it can play."
 
 
 def adapt(  # noqa: PLR0913 (the options of a command)
-    team: Annotated[Path, typer.Argument(help="Folder of the team, or of the run that trained it.")],
+    team: TeamFolder,
     rules: Annotated[str | None, typer.Option(help=_RULES)] = None,
     episodes: Annotated[int, typer.Option(help="How many episodes it plays.")] = 5,
     out: Annotated[Path | None, typer.Option(help=_OUT)] = None,
     side: Annotated[str | None, typer.Option(help=_SIDE)] = None,
-    seed: Annotated[int, typer.Option(help="Seed of the game and of everybody's draws.")] = 0,
-    game: Annotated[str | None, typer.Option(help=_GAME)] = None,
-    pettingzoo: Annotated[str | None, typer.Option(help="Third-party game of the same layout to play instead.")] = None,
-    kwargs: Annotated[str | None, typer.Option(help="Arguments of the third-party game, as JSON.")] = None,
-    schema: Annotated[str | None, typer.Option(help="What the third-party game's flat observations mean.")] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON object on standard output and nothing else.")
-    ] = False,
+    seed: Seed = 0,
+    game: Game = None,
+    pettingzoo: PettingZoo = None,
+    kwargs: Kwargs = None,
+    schema: Schema = None,
+    as_json: AsJson = False,
 ) -> None:
     """Let a team play some episodes of one variant, and save it with what it found out."""
-    from marl_meta.cli.evaluate import progress_bar, third_party_game
     from marl_meta.evaluate.adapting import adapt as run
     from marl_meta.files import claim_folder
 
-    third_party = third_party_game(pettingzoo, kwargs, schema)
-    if third_party is not None and game is not None:
-        raise UserError("Either --game names a family or --pettingzoo a third-party game, not both.")
+    played = chosen_game(game, pettingzoo, kwargs, schema)
     with progress_bar() as advance:
-        adapted = run(
-            team, rules=rules, game=third_party or game, episodes=episodes, side=side, seed=seed, report=advance
-        )
+        adapted = run(team, rules=rules, game=played, episodes=episodes, side=side, seed=seed, report=advance)
     if out is not None:
         claim_folder(out, "give the adapted team a folder of its own")
         adapted.team.save(out)

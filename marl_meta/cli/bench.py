@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from marl_meta.cli._options import AsJson
 from marl_meta.types import UserError
 
 if TYPE_CHECKING:
@@ -20,7 +21,6 @@ _OVERRIDES = "Config overrides, as marl-meta train takes them."
 _CURVE = "Also train for so many seconds, and say when which return was reached."
 _Seconds = Annotated[float, typer.Option(min=0.001, help="How long each thing is measured, in all.")]
 _Repeats = Annotated[int, typer.Option(min=1, help="In so many turns, of which the median counts.")]
-_Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output and nothing else.")]
 
 
 @bench.callback(invoke_without_command=True)
@@ -35,7 +35,7 @@ def engine(
     batches: Annotated[str, typer.Option(help=_NUM_GAMES)] = "64,512,4096,32768",
     seconds: _Seconds = 1.0,
     repeats: _Repeats = 7,
-    as_json: _Json = False,
+    as_json: AsJson = False,
 ) -> None:
     """Env-steps a second of the games by batch size, beside mpe2, VMAS and JaxMARL."""
     from marl_meta.bench.engine import bench_engine
@@ -51,7 +51,7 @@ def policy(
     num_games: Annotated[str, typer.Option(help=_NUM_GAMES)] = "128,1024",
     seconds: _Seconds = 1.5,
     repeats: _Repeats = 7,
-    as_json: _Json = False,
+    as_json: AsJson = False,
 ) -> None:
     """The relational layer beside torch-geometric's, and the policy's update beside its matrix products."""
     from marl_meta.bench.policy import bench_policy
@@ -67,7 +67,7 @@ def train(
     num_games: Annotated[str, typer.Option(help=_NUM_GAMES)] = "128,1024",
     seconds: _Seconds = 10.0,
     curve: Annotated[float | None, typer.Option(min=1.0, help=_CURVE)] = None,
-    as_json: _Json = False,
+    as_json: AsJson = False,
 ) -> None:
     """Agent-steps a second of training spread, its memory, and how soon it reaches what others reach."""
     from marl_meta.bench.training import bench_training
@@ -82,7 +82,7 @@ def meta(
     tasks: Annotated[int, typer.Option(min=2, help="Tasks of the meta-batch.")] = 20,
     seconds: _Seconds = 3.0,
     repeats: _Repeats = 7,
-    as_json: _Json = False,
+    as_json: AsJson = False,
 ) -> None:
     """A second-order meta-step over all tasks at once, beside a loop over tasks as learn2learn makes it."""
     from marl_meta.bench.meta import bench_meta

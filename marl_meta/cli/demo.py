@@ -37,7 +37,8 @@ def demo(
     """Train a team on a family of games, and see what it does under rules that it has never met."""
     from rich.console import Console
 
-    from marl_meta.cli.evaluate import progress_bar, show
+    from marl_meta.cli._progress import progress_bar
+    from marl_meta.cli.evaluate import show
     from marl_meta.evaluate.report import write_report
     from marl_meta.evaluate.run import evaluate
     from marl_meta.files import claim_folder

@@ -9,9 +9,11 @@ from collections import defaultdict
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, distributions, requires, version
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import typer
+
+from marl_meta.cli._options import AsJson
 
 SAME_FOLDER_ADVICE = {
     "pygame": "PettingZoo and mpe2 want pygame-ce: pip uninstall -y pygame pygame-ce && pip install pygame-ce"
@@ -45,9 +47,7 @@ class Report:
 
 
 def doctor(
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON object on standard output and nothing else.")
-    ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Say what is installed, what clashes and what is missing; exit with 1 when something must be mended."""
     report = examine()

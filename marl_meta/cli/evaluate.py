@@ -3,28 +3,24 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from marl_meta.cli._options import AsJson, Game, Kwargs, PettingZoo, Schema, Seed, chosen_game
+from marl_meta.cli._progress import progress_bar
 from marl_meta.types import UserError
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from marl_meta.evaluate.adapted import Adaptation
-    from marl_meta.evaluate.ground import ThirdPartyGame
     from marl_meta.evaluate.results import Evaluation, SplitEvaluation
-    from marl_meta.evaluate.run import Report
     from marl_meta.evaluate.statistics import Estimate
-
-LINE_SECONDS = 10.0
-"""Between two lines of progress where there is no terminal."""
 
 _SPLIT = "Split to play on (may be repeated); by default the held-out one beside the split of the training."
 _RULES = "Instead of a split, the rules of one variant: inline JSON, a YAML or JSON file, or a variant_id."
@@ -32,9 +28,6 @@ _EPISODES = (
     "Episodes of one variant that are played in a row, memory kept; by default 5 for teams trained on several, else 1."
 )
 _GAMES = "How many such trials of each variant are played; by default about a thousand in all."
-_GAME = "Family to play; by default the one that the teams were trained on."
-_PETTINGZOO = "Third-party game to play instead, such as mpe2.simple_spread_v3:parallel_env."
-_SCHEMA = "What the third-party game's flat observations mean: simple_spread, simple_tag, ..., or a YAML file."
 _REPORT = "Folder, new or empty, for a page (report.html, where teams can adapt), tables and charts."
 _ORACLE = (
     "Team (trained with meta=oracle) that scores 1, told the hidden rules; by default each team itself, told them."
@@ -58,22 +51,20 @@ def evaluate(  # noqa: PLR0913 (the options of a command)
     rules: Annotated[str | None, typer.Option(help=_RULES)] = None,
     episodes: Annotated[int | None, typer.Option(help=_EPISODES)] = None,
     games: Annotated[int | None, typer.Option(help=_GAMES)] = None,
-    seed: Annotated[int, typer.Option(help="Seed of the games and of everybody's draws.")] = 0,
+    seed: Seed = 0,
     deterministic: Annotated[
         bool, typer.Option("--deterministic", help="Teams take their likeliest action instead of sampling one.")
     ] = False,
-    game: Annotated[str | None, typer.Option(help=_GAME)] = None,
-    pettingzoo: Annotated[str | None, typer.Option(help=_PETTINGZOO)] = None,
-    kwargs: Annotated[str | None, typer.Option(help="Arguments of the third-party game, as JSON.")] = None,
-    schema: Annotated[str | None, typer.Option(help=_SCHEMA)] = None,
+    game: Game = None,
+    pettingzoo: PettingZoo = None,
+    kwargs: Kwargs = None,
+    schema: Schema = None,
     oracle: Annotated[Path | None, typer.Option(help=_ORACLE)] = None,
     group: Annotated[bool, typer.Option("--group", help=_GROUP)] = False,
     report: Annotated[Path | None, typer.Option(help=_REPORT)] = None,
     wandb: Annotated[WandbMode, typer.Option(help=_WANDB)] = WandbMode.OFF,
     project: Annotated[str, typer.Option(help="W&B project.")] = "marl-meta",
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON object on standard output and nothing else.")
-    ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Say what teams earn, and how well they adapt, with confidence intervals, beside random and hand-written play."""
     from marl_meta.config import TrackingConfig
@@ -82,18 +73,14 @@ def evaluate(  # noqa: PLR0913 (the options of a command)
     from marl_meta.evaluate.tracked import track
     from marl_meta.files import claimed_folder
 
-    third_party = third_party_game(pettingzoo, kwargs, schema)
-    if third_party is not None and game is not None:
-        raise UserError(
-            "Either --game names a family or --pettingzoo a third-party game; both cannot be played at once."
-        )
+    played = chosen_game(game, pettingzoo, kwargs, schema)
     if wandb is not WandbMode.OFF and report is None:
         raise UserError(f"--wandb {wandb.value} needs --report: W&B's files are kept in the report's folder.")
     with claimed_folder(report, "give the report a folder of its own") if report is not None else nullcontext():
         with progress_bar() as advance:
             evaluation = run(
                 list(teams),
-                game=third_party or game,
+                game=played,
                 split=split or None,
                 rules=rules,
                 episodes=episodes,
@@ -179,48 +166,6 @@ def _remarks(adaptation: Adaptation) -> Iterator[str]:
                 f"Left out for {_shown(one.name)}, because {_shown(one.oracle)} hardly earns more than random play "
                 f"there: {len(left_out)} of {len(adaptation.variant_ids)} variants ({which})."
             )
-
-
-@contextmanager
-def progress_bar() -> Iterator[Report]:
-    """Show what is being played on standard error: a bar in a terminal, a line now and then elsewhere."""
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-    console = Console(stderr=True)
-    columns = (TextColumn("playing {task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"))
-    bar = Progress(*columns, TimeRemainingColumn(), console=console, transient=True, disable=not console.is_terminal)
-    task = bar.add_task("", total=None)
-    last_line = time.monotonic()
-
-    def advance(done: int, total: int, name: str) -> None:
-        nonlocal last_line
-        bar.update(task, completed=done, total=total, description=name)
-        if not console.is_terminal and time.monotonic() - last_line > LINE_SECONDS:
-            last_line = time.monotonic()
-            console.print(f"playing {name}: {done} of {total} episodes", highlight=False)
-
-    with bar:
-        yield advance
-
-
-def third_party_game(entry_point: str | None, kwargs: str | None, schema: str | None) -> ThirdPartyGame | None:
-    """Return the third-party game that the options name, or None; raises UserError where they make none."""
-    from marl_meta.evaluate.ground import ThirdPartyGame
-
-    if entry_point is None:
-        if kwargs is not None or schema is not None:
-            raise UserError("--kwargs and --schema are of a third-party game, which --pettingzoo names.")
-        return None
-    try:
-        arguments: Any = json.loads(kwargs or "{}")
-    except json.JSONDecodeError as error:
-        raise UserError(
-            f'--kwargs {kwargs!r} is not JSON ({error}); allowed is an object such as {{"N": 3}}.'
-        ) from error
-    if not isinstance(arguments, dict):
-        raise UserError(f'--kwargs must be a JSON object such as {{"N": 3}}, not {kwargs!r}.')
-    return ThirdPartyGame(entry_point, arguments, schema)
 
 
 def _table(split: SplitEvaluation, side: str) -> Table:

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from marl_meta.cli._options import AsJson
 from marl_meta.games.card import (
     RULE_COLUMNS,
     SPLIT_COLUMNS,
@@ -26,14 +27,12 @@ from marl_meta.resources import FAMILIES_VARIABLE
 from marl_meta.types import UserError, Variant
 from marl_meta.wording import listed
 
-_JSON_HELP = "Print one JSON object on standard output and nothing else."
-
 
 def games(
     family: Annotated[
         str | None, typer.Argument(help="A family, or the path of a family.yaml; without it, all families are listed.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help=_JSON_HELP)] = False,
+    as_json: AsJson = False,
 ) -> None:
     """List the families, or show a family's rules card: its rules, their ranges, and its splits."""
     families = [load_family(name) for name in ([family] if family else list_families())]
@@ -52,7 +51,7 @@ def variants(
         int | None, typer.Option(help="Draw so many distinct variants, of the split or over all allowed rules.")
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of --sample.")] = 0,
-    as_json: Annotated[bool, typer.Option("--json", help=_JSON_HELP)] = False,
+    as_json: AsJson = False,
 ) -> None:
     """List the variants of a split, or draw some: their ids and their rules."""
     loaded = load_family(family)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
+
+from marl_meta.cli._options import AsJson, TeamFolder
 
 if TYPE_CHECKING:
     from marl_meta.evaluate.zoo import Published
@@ -24,10 +25,8 @@ def _group() -> None:
 
 @team.command()
 def inspect(
-    folder: Annotated[Path, typer.Argument(help="Folder of the team, or of the run that trained it.")],
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON object on standard output and nothing else.")
-    ] = False,
+    folder: TeamFolder,
+    as_json: AsJson = False,
 ) -> None:
     """Show what a team plays, how it adapts, what it was trained on, and what its episodic memory holds."""
     from marl_meta.team import load_team
@@ -41,9 +40,7 @@ def inspect(
 
 @team.command()
 def zoo(
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON object on standard output and nothing else.")
-    ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """List the trained teams that ship with the toolkit (zoo:NAME), what they score and what made them."""
     from marl_meta.evaluate.zoo import published

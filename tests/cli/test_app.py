@@ -56,7 +56,7 @@ def test_help_lists_every_command(run: Callable[..., int], capsys: pytest.Captur
 
 def test_every_file_beside_the_app_is_registered() -> None:
     folder = Path(app_module.__file__).parent
-    files = {path.stem for path in folder.glob("*.py")} - {"__init__", "app"}
+    files = {path.stem for path in folder.glob("[!_]*.py")} - {"app"}
     assert files <= {module for module, _, _ in app_module.COMMANDS}
     assert {"games", "variants", "train", "doctor"} <= set(commands())
 
