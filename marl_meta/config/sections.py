@@ -82,6 +82,8 @@ class GameConfig(_Section):
 class PolicyConfig(_Section):
     """The relational policy."""
 
+    encoder: Literal["graph", "flat"]
+    """graph: attention over entities; flat: a perceptron over all of them side by side, for games up to one size."""
     hidden: Positive
     """Width of the network (H), a multiple of `heads`."""
     heads: Positive

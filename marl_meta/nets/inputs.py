@@ -11,6 +11,7 @@ from torch import Tensor
 from marl_meta.nets.belief import BeliefNet, score_width
 from marl_meta.nets.events import EventReader
 from marl_meta.nets.features import Graph, GraphFeatures
+from marl_meta.nets.flat import Places
 from marl_meta.nets.knowledge import Knowledge
 from marl_meta.nets.outcomes import OutcomeModel
 from marl_meta.nets.policy import GraphTensors, LowerGraph, PolicyShape, RelationalPolicy
@@ -67,6 +68,8 @@ class PolicyDesign:
     """How the unknown rules are inferred; None where they are told or stay unknown."""
     adapted: int = 0
     """How many features of every kind's nodes are left to adaptation by gradients (`meta.policies.KIND_CONTEXT`)."""
+    slots: tuple[int, ...] = ()
+    """Of a flat encoder: how many entities of each of `kinds` it has places for; none is the encoder over the graph."""
 
     def context_width(self, layout: Layout) -> int:
         """Return C, the number of inputs beyond the observation."""
@@ -89,6 +92,7 @@ class PolicyInputs:
         everything = design.belief is not None and design.belief.events == "all"
         self.events = EventReader(layout, design.kinds or layout.kinds, everything) if design.belief else None
         self.context_width = design.context_width(layout)
+        self.places = Places(design.slots, design.kinds or layout.kinds, layout.kinds) if design.slots else None
 
     @property
     def told_width(self) -> int:
@@ -129,6 +133,7 @@ class PolicyInputs:
             critic_node=self.full_features.node_width,
             told=self.told_width,
             guesses=sum(score_width(block) for block in privileged.blocks) if privileged and design.guesses else 0,
+            places=self.places.count if self.places is not None else 0,
             known=(self.features.first_known, self.features.first_known + self.known_width),
         )
         return RelationalPolicy(shape)
@@ -172,12 +177,13 @@ class InputStorage:
         count, design = len(agents), inputs.design
         self.inputs, self.agents, self.games, self.shared_view = inputs, agents, games, shared_view
         self._sizes, self._actor_only = sizes, actor_only
-        self.graph = inputs.features.allocate((steps, games, count), entities)
+        room = entities if inputs.places is None else inputs.places.count
+        self.graph = inputs.features.allocate((steps, games, count), room)
         central = design.critic == "central" and not actor_only
-        self.full = inputs.full_features.allocate((steps, games, count), entities) if central else None
+        self.full = inputs.full_features.allocate((steps, games, count), room) if central else None
         self.lower = self.full_lower = None
         views = games if shared_view else games * count
-        if design.layers > 1:
+        if design.layers > 1 and inputs.places is None:
             self.lower = inputs.features.allocate((steps, views, slots), entities)
             if self.full is not None:
                 self.full_lower = inputs.full_features.allocate((steps, games, slots), entities)
@@ -217,15 +223,20 @@ class InputStorage:
         agent's own.
         """
         features, full_features, agents = self.inputs.features, self.inputs.full_features, self.agents
-        features(observation, agents, _at(self.graph, step))
+        places = self.inputs.places
+        graph = features(observation, agents, _at(self.graph, step) if places is None else None)
         if knowledge is not None and self.inputs.knowledge is not None:
-            graph = _at(self.graph, step)
             first = features.first_known
             self.inputs.knowledge.write(knowledge, observation.kind, agents, graph.own, graph.edges, graph.mask, first)
+        if places is not None:
+            places.put(graph, observation.kind, _at(self.graph, step))
         if self.lower is not None:
             features.views(observation, agents, _at(self.lower, step))
         if self.full is not None:
-            full_features(observation, agents, _at(self.full, step), everything=True)
+            row = _at(self.full, step) if places is None else None
+            full = full_features(observation, agents, row, everything=True)
+            if places is not None:
+                places.put(full, observation.kind, _at(self.full, step))
         if self.full_lower is not None:
             everybody = np.arange(observation.private.shape[1])
             full_features(observation, everybody, _at(self.full_lower, step), everything=True)

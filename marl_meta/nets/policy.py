@@ -5,6 +5,7 @@
 One set of parameters serves every agent, team size and number of objects. A centralised critic is a second encoder over
 the full graph, with everybody's private features on the nodes. A told critic reads the true hidden rules beside what
 the policy sees (asymmetric actor-critic, Pinto et al. 2018). Both are used in training only.
+As a control, a flat encoder (`nets.flat`) may stand where the message passing is.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from marl_meta.nets.features import RELATION
+from marl_meta.nets.flat import FlatEncoder
 from marl_meta.nets.gru import Gru
 from marl_meta.nets.layer import RelationalLayer
 from marl_meta.nets.operators import operators_of
@@ -77,6 +79,8 @@ class PolicyShape:
     """Scores by which the network says what it makes of the hidden rules, an auxiliary task in training."""
     told: int = 0
     """Columns of the hidden rules that a told critic reads."""
+    places: int = 0
+    """Of a flat encoder: how many entities it has a place for; 0 is the encoder over the graph."""
     known: tuple[int, int] = (0, 0)
     """First and last (exclusive) column of a receiver's features that say what is known of hidden rules."""
 
@@ -147,6 +151,14 @@ class RelationalEncoder(nn.Module):
         return hidden.view(steps * views, agents, -1)
 
 
+def _encoder(shape: PolicyShape, node: int, own: int, remembers: bool = False) -> RelationalEncoder | FlatEncoder:
+    """Return a fresh encoder of receivers with `own` features, who see nodes with `node` of them."""
+    sizes = (shape.hidden, shape.heads, shape.layers, remembers)
+    if shape.places:
+        return FlatEncoder(node + shape.edge, own, shape.places, *sizes)
+    return RelationalEncoder(node, shape.edge, own, *sizes)
+
+
 class RelationalPolicy(nn.Module):
     """Policy and value of every receiver of a graph."""
 
@@ -154,9 +166,8 @@ class RelationalPolicy(nn.Module):
         super().__init__()
         self.shape = shape
         self._inside = 0
-        sizes = (shape.hidden, shape.heads, shape.layers)
         self._asks = shape.recurrent and shape.memory == "query"
-        self.encoder = RelationalEncoder(shape.node, shape.edge, shape.own, *sizes, remembers=self._asks)
+        self.encoder = _encoder(shape, shape.node, shape.own, remembers=self._asks)
         self.memory = Gru(shape.hidden, shape.hidden) if shape.recurrent else None
         self.actor = nn.Linear(shape.hidden, shape.actions)
         known = shape.known[1] - shape.known[0]
@@ -167,9 +178,7 @@ class RelationalPolicy(nn.Module):
         central = shape.critic == "central"
         # A centralised critic's receivers read their own row of the privileged nodes, private features included.
         self.critic_encoder = (
-            RelationalEncoder(shape.critic_node, shape.edge, shape.critic_node + shape.own - shape.node, *sizes)
-            if central
-            else None
+            _encoder(shape, shape.critic_node, shape.critic_node + shape.own - shape.node) if central else None
         )
         self.critic_hidden = nn.Linear(shape.hidden + shape.told, shape.hidden)
         self.critic = nn.Linear(shape.hidden, 1)
@@ -277,7 +286,7 @@ class ActionOutput:
     state: Tensor
     """[M,H] the memory after the last step."""
     attention: Tensor
-    """[T,M,heads,E] of the last layer."""
+    """[T,M,heads,E] of the last layer; zeros of a flat encoder."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,11 +72,14 @@ class _Design(_Model):
     unknowns: tuple[_Bound, ...] = ()
     belief: _BeliefDesign | None = None
     adapted: NonNegativeInt = 0
+    slots: tuple[NonNegativeInt, ...] = ()
 
     @model_validator(mode="after")
     def _divisible(self) -> Self:
         if self.hidden % self.heads:
             raise ValueError(f"hidden must be a multiple of heads, not {self.hidden} with {self.heads}")
+        if self.slots and (len(self.slots) != len(self.kinds) or not sum(self.slots)):
+            raise ValueError(f"slots must be a number for each of kinds, not {list(self.slots)}")
         return self
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,7 @@ from marl_meta.games.family import Family
 from marl_meta.games.scripted import scripts_of
 from marl_meta.interop.vector import PettingZooVector
 from marl_meta.meta.controller import GradientController
+from marl_meta.nets.flat import room_of
 from marl_meta.nets.inputs import BeliefDesign, PolicyDesign
 from marl_meta.nets.outcomes import latent_rules
 from marl_meta.players import RandomPlayer, scripted_player
@@ -215,6 +216,8 @@ def _learners(
     if not members:
         raise UserError("No team of the game learns; set teams.NAME.controller=learn for at least one.")
     design = design_policy(config, game.layout)
+    if config.policy.encoder == "flat":
+        design = replace(design, slots=room_of(game.reset().observation.kind, len(game.layout.kinds)))
     if config.meta.by_gradients and config.train.device != "cpu":
         raise UserError(f"Config key train.device must be cpu for meta={config.meta.name}, not {config.train.device}.")
     learners: dict[str, Learner | GradientLearner] = {}
