@@ -113,6 +113,8 @@ def show(evaluation: Evaluation) -> None:
         for side in split.sides:
             console.print(_title(split, side), highlight=False)
             console.print(_cross_table(split, side) if len(split.sides) > 1 else _table(split, side))
+        for name, reason in split.absent.items():
+            console.print(f"{_shown(name)} did not play on {_shown(split.split)}: {_shown(reason)}", highlight=False)
         if split.adaptation is not None:
             console.print(f"[bold]How well they adapt[/bold] to {_shown(', '.join(split.adaptation.hidden))}")
             if any(one.curve is not None for one in split.adaptation.learners):

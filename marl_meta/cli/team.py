@@ -87,6 +87,7 @@ def _policy_record(loaded: Team, name: str) -> dict[str, Any]:
     return {
         "plays": [team for team, policy in loaded.plays.items() if policy == name],
         "parameters": sum(parameter.numel() for network in networks for parameter in network.parameters()),
+        "encoder": "flat" if design.slots else "graph",
         "hidden": design.hidden,
         "heads": design.heads,
         "layers": design.layers,

@@ -213,12 +213,15 @@ def _role(name: str, lineup: Lineup) -> Role:
 
 
 def groups_of(teams: Mapping[str, Team]) -> dict[str, tuple[str, ...]]:
-    """Return the teams that were trained with the same `meta` from different seeds, by a name for them together."""
+    """Return the teams that were trained with the same `meta` from different seeds, by a name for them together.
+
+    Those of flat encoders are a learner of their own.
+    """
     found: dict[str, dict[int, str]] = {}
     for name, team in teams.items():
         meta, seed = team.trained_on.get("meta"), team.trained_on.get("seed")
         if meta is not None and seed is not None:
-            found.setdefault(meta, {}).setdefault(seed, name)
+            found.setdefault(f"{meta}, flat" if _encoder(team) == "flat" else meta, {}).setdefault(seed, name)
     return {f"{meta} ({len(names)} seeds)": tuple(names.values()) for meta, names in found.items() if len(names) > 1}
 
 
@@ -247,4 +250,10 @@ def _stack(returns: Mapping[str, Doubles], learner: Adapted) -> Doubles:
 
 
 def _training(team: Team) -> dict[str, Any]:
-    return {key: team.trained_on.get(key) for key in ("meta", "seed", "env_steps", "seconds")}
+    known = {key: team.trained_on.get(key) for key in ("meta", "seed", "env_steps", "seconds")}
+    return {**known, "encoder": _encoder(team)}
+
+
+def _encoder(team: Team) -> str:
+    """Return what the team's networks read games with, as `policy.encoder` names it."""
+    return "flat" if any(design.slots for design in team.designs.values()) else "graph"

@@ -79,6 +79,8 @@ def _summary(evaluation: Evaluation) -> str:
 def _split(split: SplitEvaluation, adaptation: Adaptation) -> Iterator[str]:
     games = f"{len(split.variant_ids)} variants, {split.games_per_variant} trials of each"
     yield f"<h2>{_text(split.split)}</h2>\n<p>{_text(games)}. Hidden: {_text(', '.join(adaptation.hidden))}.</p>"
+    for name, reason in split.absent.items():
+        yield f'<p class="note">{_text(name)} did not play: {_text(reason)}</p>'
     yield '<div class="figures">'
     yield from (svg(figure) for figure in figures(adaptation, split.split).values())
     yield "</div>"
@@ -139,7 +141,8 @@ def _cost_table(split: SplitEvaluation, adaptation: Adaptation) -> str:
             continue
         known = adaptation.trained[learner.name]
         played = split.against(split.sides[0], None)[learner.name]
-        trained = [known["meta"], _number(known["env_steps"]), _number(known["seconds"])]
+        how = f"{known['meta']}, flat" if known["meta"] and known["encoder"] == "flat" else known["meta"]
+        trained = [how, _number(known["env_steps"]), _number(known["seconds"])]
         cost = [f"{played.env_steps:,}", f"{played.seconds:.1f}", learner.oracle]
         rows.append((learner.role, [_text(learner.name), *(_text(str(cell or "?")) for cell in (*trained, *cost))]))
     return "<h3>Cost</h3>\n" + _table(heads, rows)

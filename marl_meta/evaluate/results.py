@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from marl_meta.evaluate.adapted import Adaptation
@@ -54,6 +54,8 @@ class SplitEvaluation:
     results: tuple[Result, ...]
     adaptation: Adaptation | None = None
     """None where there is nothing to adapt to: no hidden rules that vary, or no team that can be told them."""
+    absent: dict[str, str] = field(default_factory=dict)
+    """Why a team did not play here, by its name."""
 
     def result(self, players: Mapping[str, str]) -> Result | None:
         """Return what came of a match-up, None where it was not played."""
@@ -162,6 +164,11 @@ class Evaluation:
                 if split.adaptation is not None
             ],
             "matchups": [_matchup_record(split, result) for split in self.splits for result in split.results],
+            "absent": [
+                {"split": split.split, "team": name, "reason": reason}
+                for split in self.splits
+                for name, reason in split.absent.items()
+            ],
             "env_steps": self.env_steps,
             "seconds": self.seconds,
         }

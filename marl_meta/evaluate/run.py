@@ -27,6 +27,7 @@ from marl_meta.evaluate.lineup import (
 )
 from marl_meta.evaluate.play import Earned, play, sides_of
 from marl_meta.evaluate.results import Evaluation, Result, SplitEvaluation
+from marl_meta.evaluate.room import without_room
 from marl_meta.evaluate.statistics import estimate
 from marl_meta.games import Family
 from marl_meta.games.family import check_integer
@@ -62,7 +63,8 @@ def evaluate(  # noqa: PLR0913 (all that may be asked of an evaluation)
     """Return what teams earn on all variants of a split, beside random play and the family's hand-written players.
 
     In games of several sides all of them meet all others. The same games, with the same starts, are played by all.
-    Where hidden rules vary, and some team can be told them, each team is also scored by how well it adapts.
+    Where hidden rules vary, and some team can be told them, each team is also scored by how well it adapts. Teams of
+    flat encoders are left out of splits whose games are too large for them.
 
     Args:
         teams: folders of teams (or of the runs that trained them), or loaded teams.
@@ -92,19 +94,24 @@ def evaluate(  # noqa: PLR0913 (all that may be asked of an evaluation)
     if group and not groups_of(loaded):
         raise UserError("Nothing to group: no two of the teams were trained with the same meta from different seeds.")
     teller = None if oracle is None else oracle if isinstance(oracle, Team) else load_team(oracle)
+    absent = [_without_room(ground, loaded, teller) for ground in grounds]
+    present = [{name: team for name, team in loaded.items() if name not in without} for without in absent]
     lineups = [
-        adaptation_lineup(ground, loaded, teller, length, seed, deterministic=deterministic) for ground in grounds
+        adaptation_lineup(ground, there, teller, length, seed, deterministic=deterministic)
+        for ground, there in zip(grounds, present, strict=True)
     ]
-    trained = [team_player(name, team, deterministic=deterministic) for name, team in loaded.items()]
     parts: list[SplitEvaluation] = []
     with _single_threaded():
         for index, (ground, lineup) in enumerate(zip(grounds, lineups, strict=True)):
+            there = present[index]
+            trained = [team_player(name, team, deterministic=deterministic) for name, team in there.items()]
             players = [*(lineup.players if lineup is not None else trained), *standing_players(ground)]
             part = evaluate_players(
                 ground, players, length, games_per_variant or ground.games_per_variant, seed,
                 _portion(report, index, len(grounds)),
             )  # fmt: skip
-            parts.append(part if lineup is None else _with_adaptation(part, ground, lineup, loaded, seed, group=group))
+            part = replace(part, absent=absent[index])
+            parts.append(part if lineup is None else _with_adaptation(part, ground, lineup, there, seed, group=group))
     return Evaluation(
         game=grounds[0].game,
         splits=tuple(parts),
@@ -115,6 +122,16 @@ def evaluate(  # noqa: PLR0913 (all that may be asked of an evaluation)
         env_steps=sum(result.env_steps for part in parts for result in part.results),
         seconds=time.monotonic() - began,
     )
+
+
+def _without_room(ground: Ground, teams: Mapping[str, Team], oracle: Team | None) -> dict[str, str]:
+    """Return why teams are too small for a ground, by their names; raises UserError where nothing is left to play."""
+    found = without_room(ground, teams)
+    alone = without_room(ground, {oracle.name: oracle}) if oracle is not None else {}
+    if alone or found.keys() == teams.keys():
+        name, reason = next(iter((alone or found).items()))
+        raise UserError(f"The team {name!r} is too small for {ground.label!r} of {ground.game}: {reason}")
+    return found
 
 
 def _with_adaptation(

@@ -132,7 +132,7 @@ def test_a_trained_oracle_and_random_play_are_the_ends_of_the_scale(wise, make_l
     (record,) = found.record()["teams"]
     assert len(record["S_iqm"]) == len(record["S_low"]) == len(record["S_high"]) == len(record["oracle"]) == 5
     assert record["oracle_player"] == "wise (told)"
-    assert record["trained"] == {"meta": "rl2", "seed": 0, "env_steps": 1000, "seconds": None}
+    assert record["trained"] == {"meta": "rl2", "seed": 0, "env_steps": 1000, "seconds": None, "encoder": "graph"}
     assert abs(record["S_iqm"][0]) < 0.3  # an untrained team
 
 

@@ -9,12 +9,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
 from marl_meta.team import SCHEMA_VERSION, Team, load_team
-from marl_meta.types import UserError
+from marl_meta.types import UserError, VectorGame
 
 
 def change_card(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
@@ -157,4 +158,35 @@ def test_a_card_that_promises_more_than_memory_holds(folder: Path) -> None:
 def test_a_card_that_is_a_list(folder: Path) -> None:
     (folder / "team.json").write_text("[1, 2]")
     with pytest.raises(UserError, match="is not a team card"):
+        load_team(folder)
+
+
+# flat encoders
+
+
+def test_a_flat_team_is_saved_and_plays_games_up_to_its_size(
+    recall: Callable[..., VectorGame], make_team: Callable[..., Team], tmp_path: Path
+) -> None:
+    game = recall()  # two players, one rival
+    make_team(game.layout, slots=(2, 1)).save(tmp_path / "flat")
+    team = load_team(tmp_path / "flat")
+    assert team.designs["one"].slots == (2, 1)
+    player = team.controller(game.layout, "players", seed=1)
+    for rules, agents in (({"players": 2, "rivals": 1}, [0, 1]), ({"players": 1, "rivals": 1}, [0])):
+        player.reset(4, np.array(agents))
+        assert player.act(recall(rules=rules).reset().observation).shape == (4, len(agents))
+    player.reset(4, np.array([0]))
+    with pytest.raises(UserError, match="2 entities of kind 'rival': it was built for 1 at most"):
+        player.act(recall(rules={"players": 1, "rivals": 2}).reset().observation)
+
+
+def test_cards_from_before_there_were_flat_encoders(folder: Path) -> None:
+    change_card(folder, lambda card: [design.pop("slots") for design in card["policies"].values()])
+    assert load_team(folder).designs["one"].slots == ()
+
+
+@pytest.mark.parametrize("slots", [[1], [1, 2, 3], [0, 0], [1, -1]])
+def test_numbers_of_places_that_make_no_sense(folder: Path, slots: list[int]) -> None:
+    change_card(folder, lambda card: card["policies"]["one"].update(slots=slots))
+    with pytest.raises(UserError, match=r"team\.json is not a team card: policies\.one.*"):
         load_team(folder)

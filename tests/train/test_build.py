@@ -114,6 +114,25 @@ def test_a_policy_reads_the_visible_rules_that_its_split_varies(overrides: Overr
     assert set(learner.design.rules) <= set(learner.inputs.features.node_names)
 
 
+def test_a_flat_encoder_has_a_place_for_all_that_its_games_have(overrides: Overrides) -> None:
+    graph, flat = (cast_of(overrides(game__split="train", policy__encoder=name)) for name in ("graph", "flat"))
+    assert graph.learners["players"].design.slots == ()
+    assert flat.learners["players"].design.slots == (2, 0)  # players and rivals, in the largest variant
+    harvest = cast_of(overrides(game="harvest", game__split="payoffs_train", policy__encoder="flat"))
+    assert harvest.learners["gatherer"].design.slots == (4, 0, 3, 3, 3)
+
+
+@pytest.mark.parametrize("meta", ["belief", "episodic", "rl2", "oracle"])
+def test_a_flat_encoder_comes_to_know_the_rules_in_every_way(overrides: Overrides, meta: str) -> None:
+    changes = {"game": GUESS, "game__split": "train", "train__steps": 480, "train__horizon": 12}
+    folder = train(overrides(meta=meta, policy__encoder="flat", **changes), quiet=True).folder
+    team = load_team(folder)
+    assert team.designs["players"].slots == (2, 0)
+    assert ("players" in team.beliefs) == (meta in ("belief", "episodic"))
+    again = train(overrides("again", meta=meta, policy__encoder="flat", **changes), quiet=True).folder
+    assert (folder / "metrics.jsonl").read_bytes() == (again / "metrics.jsonl").read_bytes()
+
+
 def test_a_learner_starts_from_a_saved_team(overrides: Overrides) -> None:
     saved = train(overrides("saved", game__rules=BOTH), quiet=True).folder
     cast = cast_of(overrides(game__rules=BOTH, teams__rivals__team=saved))

@@ -52,6 +52,14 @@ def test_a_run_goes_on_as_it_was(overrides: Overrides, name: str) -> None:
     assert {"gatherer/return_ep1", "gatherer/return_ep2", "gatherer/gradient_norm"} <= set(lines[0])
 
 
+@EACH
+def test_a_flat_encoder_learns_to_adapt_too(overrides: Overrides, name: str) -> None:
+    """Parts that only the graph has cannot be adapted; context on kinds of entity, heads and norms can."""
+    folder = train(overrides(**settings(name, policy__encoder="flat")), quiet=True).folder
+    found = evaluate(folder, rules={"gatherers": 2, "objects_per_kind": 1, "episode_length": 4}, games_per_variant=2)
+    assert found.record()["teams"][0]["team"] == "run"
+
+
 @pytest.mark.parametrize("name", [*LEARNERS, "finetune", "scratch"])
 def test_the_saved_team_adapts_when_it_plays(overrides: Overrides, name: str) -> None:
     horizon = {} if name in LEARNERS else {"train__steps": 1}

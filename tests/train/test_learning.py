@@ -13,6 +13,7 @@ import pytest
 from marl_meta.games import make_vec
 from marl_meta.team import Team, load_team
 from marl_meta.train import train
+from marl_meta.types import UserError
 
 Overrides = Callable[..., list[str]]
 
@@ -61,6 +62,14 @@ def test_says_what_it_is_shown(overrides: Overrides, options: dict[str, Any]) ->
     team = learn(overrides, game__rules="{players: 2}", **options)
     assert share_right(team, "players", {"players": 2}) > 0.95
     assert share_right(team, "players", {"players": 3}) > 0.9  # one more than it ever met
+
+
+def test_a_flat_encoder_says_what_it_is_shown(overrides: Overrides) -> None:
+    team = learn(overrides, game__rules="{players: 2}", policy__encoder="flat")
+    assert share_right(team, "players", {"players": 2}) > 0.95
+    assert share_right(team, "players", {"players": 1}) > 0.6  # one less: an empty place, as it never met it
+    with pytest.raises(UserError, match="3 entities of kind 'player': it was built for 2 at most"):
+        share_right(team, "players", {"players": 3})
 
 
 def test_remembers_what_it_was_shown(overrides: Overrides) -> None:
