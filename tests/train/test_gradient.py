@@ -38,8 +38,12 @@ SETTINGS: dict[str, Any] = {
 }
 
 
+UNTOLD = {"meta__tell": "never", "meta__gradient__context": 3}
+"""For learners of contexts, where the rules are one variant's."""
+
+
 def settings(name: str, **changes: Any) -> dict[str, Any]:
-    return {"meta": name, **SETTINGS, **changes}
+    return {"meta": name, **SETTINGS, **(UNTOLD if name in ("cavia", "leo") else {}), **changes}
 
 
 @EACH
@@ -117,8 +121,8 @@ QUICK: dict[str, Any] = {
 @pytest.mark.parametrize(
     ("name", "changes"),
     [
-        ("cavia", {}),
-        ("leo", {}),
+        ("cavia", UNTOLD),
+        ("leo", UNTOLD),
         ("anil", {"meta__gradient__rate": 1.0}),
         ("partial", {"meta__gradient__rate": 0.3, "algorithm__learning_rate": 5e-3}),
         ("maml", {"meta__gradient__order": "first"}),
@@ -168,7 +172,17 @@ def team_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     values |= {"game.episodes_per_trial": 2, "game.rules": "{episode_length: 4}", "train.threads": 1}
     given = [f"{key}={value}" for key, value in values.items()]
     return train(
-        ["game=harvest", "meta=cavia", *given, "tracking=off", "name=team", f"runs_dir={runs}"], quiet=True
+        [
+            "game=harvest",
+            "meta=cavia",
+            "meta.tell=never",
+            "meta.gradient.context=3",
+            *given,
+            "tracking=off",
+            "name=team",
+            f"runs_dir={runs}",
+        ],
+        quiet=True,
     ).team
 
 
