@@ -15,9 +15,10 @@ import numpy as np
 import numpy.typing as npt
 
 from marl_meta.games.batch import STATE_FIELDS
+from marl_meta.games.catalog import Catalog, make_catalog
 from marl_meta.games.family import Family
 from marl_meta.games.particles.view import ENTITY_FEATURES, PRIVATE_FEATURES
-from marl_meta.types import FloatArray, Layout, SmallIntArray, TeamLayout, Variant
+from marl_meta.types import Layout, SmallIntArray, TeamLayout, Variant
 
 Rules = Mapping[str, Any]
 RecordArray = npt.NDArray[np.void]
@@ -106,22 +107,15 @@ class Scene:
 class Tables:
     """All that a batch of particle games knows of its variants, as arrays; V variants, E and N slots."""
 
-    layout: Layout
-    variants: Sequence[Variant]
+    catalog: Catalog
     rules: RecordArray
     """[V]"""
     traits: RecordArray
     """[V,E] of the bodies that exist, in order."""
-    visible: FloatArray
-    """[V,R]"""
-    hidden: FloatArray
-    """[V,R']"""
     kind: SmallIntArray
     """[E]"""
     team: SmallIntArray
     """[E]"""
-    agent_names: tuple[str, ...]
-    """N names."""
 
 
 def obstacles(rules: Rules) -> Group:
@@ -145,24 +139,21 @@ def compile_tables(
         _write_traits(traits[v], one.groups, starts, variant.rules["arena"])
         _write_rules(rules[v], variant.rules, one)
     playing = [(group, width) for group, width in zip(groups, widths, strict=True) if group.team >= 0 and width > 0]
+    layout = Layout(
+        kinds=kinds,
+        teams=tuple(TeamLayout(name=group.team_name, kind=group.kind) for group, _ in playing),
+        entity_features=ENTITY_FEATURES,
+        private_features=PRIVATE_FEATURES,
+        actions=ACTIONS,
+    )
+    agent_names = tuple(f"{group.agent_name}_{i}" for group, width in playing for i in range(width))
+    team = np.repeat(np.array([group.team for group in groups], np.int8), widths)
     return Tables(
-        layout=Layout(
-            kinds=kinds,
-            teams=tuple(TeamLayout(name=group.team_name, kind=group.kind) for group, _ in playing),
-            entity_features=ENTITY_FEATURES,
-            private_features=PRIVATE_FEATURES,
-            actions=ACTIONS,
-            visible_rules=family.columns(hidden=False),
-            hidden_rules=family.columns(hidden=True),
-        ),
-        variants=variants,
+        catalog=make_catalog(family, variants, layout, agent_names, team[: len(agent_names)].copy()),
         rules=rules,
         traits=traits,
-        visible=np.stack([family.encode(variant.rules, hidden=False) for variant in variants]),
-        hidden=np.stack([family.encode(variant.rules, hidden=True) for variant in variants]),
         kind=np.repeat(np.array([kinds.index(group.kind) for group in groups], np.int8), widths),
-        team=np.repeat(np.array([group.team for group in groups], np.int8), widths),
-        agent_names=tuple(f"{group.agent_name}_{i}" for group, width in playing for i in range(width)),
+        team=team,
     )
 
 

@@ -1,28 +1,20 @@
-"""ParticleGame: a batch of particle games as a `types.VectorGame`."""
+"""Particle games as a `Simulator`: their bodies, and the kernels that move them."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from marl_meta.games.batch import STATE_FIELDS, check_snapshot, refuse_illegal, unsigned
-from marl_meta.games.deck import deal, new_deck
-from marl_meta.games.family import Family
-from marl_meta.games.pace import Pace
-from marl_meta.games.particles.buffers import make_buffer
-from marl_meta.games.particles.parameters import (
-    BODY,
-    GAME,
-    Rules,
-    Scene,
-    Tables,
-    compile_tables,
-)
+from marl_meta.games import compiled
+from marl_meta.games.batch import refuse_illegal, unsigned
+from marl_meta.games.buffers import Buffer, make_buffer
+from marl_meta.games.particles.buffers import make_view, observe
+from marl_meta.games.particles.parameters import BODY, GAME, Rules, Scene, Tables, compile_tables
 from marl_meta.games.particles.step import (
     begin_games,
     show_games,
@@ -30,184 +22,79 @@ from marl_meta.games.particles.step import (
     step_games_in_parallel,
     take_actions,
 )
-from marl_meta.games.random import stream_keys
-from marl_meta.types import FloatArray, IntArray, Snapshot, Step, UserError, Variant
+from marl_meta.games.trials import Trials
+from marl_meta.types import Snapshot
 
 THREADED_GAMES = 2048
-"""Smaller batches are played by one thread: waking the others would take longer than they save."""
 
 
-def entry_point(rule_dtype: np.dtype[np.void], scene: Callable[[Rules], Scene]) -> Callable[..., ParticleGame]:
+def entry_point(rule_dtype: np.dtype[np.void], scene: Callable[[Rules], Scene]) -> Callable[..., compiled.CompiledGame]:
     """Return what a particle family's family.yaml names as its entry point.
 
     Args:
         rule_dtype: the records of the family's rules, by which the kernels find its `score`.
         scene: says what is on the field under given rules.
     """
-
-    def make_game(
-        family: Family,
-        variants: Sequence[Variant],
-        *,
-        num_games: int,
-        seed: int = 0,
-        episodes_per_trial: int = 1,
-        first_game: int = 0,
-        fixed: bool = False,
-    ) -> ParticleGame:
-        """Return a batch of games, not yet reset; see `ParticleGame` for the arguments."""
-        return ParticleGame(
-            compile_tables(family, variants, rule_dtype, scene),
-            num_games=num_games,
-            seed=seed,
-            episodes_per_trial=episodes_per_trial,
-            first_game=first_game,
-            fixed=fixed,
-        )
-
-    return make_game
+    return compiled.entry_point(partial(compile_tables, dtype=rule_dtype, scene=scene), ParticleSimulator, GAME)
 
 
-class ParticleGame:
-    """A batch of particle games, each under its own rules, with its own random stream (a `types.VectorGame`).
+class ParticleSimulator:
+    """What particle games have of their own (a `Simulator`).
 
-    The state is three arrays: `games` [B] (random stream, variant, step, episode), `bodies` [B,E] (positions and
-    velocities of the bodies that exist, in the order agents, obstacles, objects). Two sets of output buffers take
-    turns, so that a Step stays valid until the second `step` after it; their records are made once.
+    Its state is `bodies` [B,E]: positions and velocities of the bodies that exist, in the order agents, obstacles,
+    objects.
     """
 
-    def __init__(
-        self,
-        tables: Tables,
-        *,
-        num_games: int,
-        seed: int,
-        episodes_per_trial: int,
-        first_game: int,
-        fixed: bool,
-    ) -> None:
-        """Make a batch, not yet reset.
-
-        Args:
-            tables: the variants.
-            num_games: B.
-            seed: of the random streams; game b's stream depends on it and on `first_game` + b alone.
-            episodes_per_trial: after so many episodes a trial is over.
-            first_game: number of the first game's stream.
-            fixed: game b always plays variant b (counted around); else each trial's variant is drawn.
-        """
-        self.layout = tables.layout
-        self.num_games = num_games
-        self.num_agents = len(tables.agent_names)
-        self.num_entities = len(tables.kind)
-        self.agent_names = tables.agent_names
-        self.agent_team = tables.team[: self.num_agents].copy()
-        self.num_variants = len(tables.variants)
-        self._tables = tables
-        self._first_game = first_game
-        self._games = np.zeros(num_games, GAME)
-        self._games["key"] = stream_keys(seed, first_game, num_games)
-        self._games["variant"] = np.arange(num_games) % len(tables.variants)
-        self._bodies = np.zeros((num_games, self.num_entities), BODY)
-        self._actions = np.zeros((num_games, self.num_agents), np.uint8)
+    def __init__(self, tables: Tables, trials: Trials) -> None:
+        """Make what plays these trials of the tables' variants."""
+        games, deck, catalog = trials.games, trials.deck, tables.catalog
+        num_games, agents = len(games), len(catalog.agent_names)
+        self._games = games
+        self._bodies = np.zeros((num_games, len(tables.kind)), BODY)
+        self._actions = np.zeros((num_games, agents), np.uint8)
         self._actions_in_a_row = self._actions.reshape(-1)
-        self._deck = new_deck(0 if fixed else len(tables.variants))
-        self._buffers = (make_buffer(tables, num_games), make_buffer(tables, num_games))
-        self._pace = Pace()
-        self._turn = 0
-        self._started = False
-        knowledge = (tables.rules, tables.traits, tables.visible, self._games, self._bodies)
+        self._action_count = len(catalog.layout.actions)
+        self._agent_names = catalog.agent_names
+        view, record = partial(make_view, tables, num_games), partial(observe, tables=tables)
+        self.buffers = make_buffer(view, record), make_buffer(view, record)
+        self.threaded_games = THREADED_GAMES
+        knowledge = (tables.rules, tables.traits, catalog.visible, games, self._bodies)
         # The threads' shares have scratch space of their own, far enough apart not to share a cache line.
-        self._chunks = os.cpu_count() or 1
-        scratch = np.zeros((self._chunks, 3, self.num_agents + 8))
-        play = (scratch, episodes_per_trial, self._deck, self._actions, *knowledge)
-        self._begin_arguments = (self._deck, tables.rules, tables.traits, self._games, self._bodies)
-        self._show_arguments = tuple((*knowledge, *buffer.view) for buffer in self._buffers)
-        arguments = [(*play, *buffer.arrays) for buffer in self._buffers]
-        self._plays = tuple(
-            (partial(step_games, 0, 1, *each), partial(step_games_in_parallel, self._chunks, *each))
-            for each in arguments
+        chunks = os.cpu_count() or 1
+        scratch = np.zeros((chunks, 3, agents + 8))
+        play = (scratch, trials.episodes_per_trial, deck, self._actions, *knowledge)
+        self._begin_arguments = (deck, tables.rules, tables.traits, games, self._bodies)
+        self._show_arguments = tuple((*knowledge, *buffer.view) for buffer in self.buffers)
+        arguments = [(*play, *buffer.view, *buffer.final, *buffer.outcome) for buffer in self.buffers]
+        self.plays: compiled.Plays = tuple(
+            (partial(step_games, 0, 1, *each), partial(step_games_in_parallel, chunks, *each)) for each in arguments
         )
 
-    @property
-    def rules(self) -> list[dict[str, Any]]:
-        """The rules of each game."""
-        return [self._tables.variants[v].rules for v in self._games["variant"]]
-
-    @property
-    def variant_ids(self) -> list[str]:
-        """The variant of each game."""
-        return [self._tables.variants[v].variant_id for v in self._games["variant"]]
-
-    @property
-    def variant_numbers(self) -> IntArray:
-        """[B] the variant of each game, as a number below `num_variants`."""
-        numbers: IntArray = self._games["variant"].astype(np.int64)
-        return numbers
-
-    @property
-    def hidden_rules(self) -> FloatArray:
-        """[B,R'] the hidden rules, scaled as visible ones are."""
-        rules: FloatArray = self._tables.hidden[self._games["variant"]]
-        return rules
-
-    def reset(self, seed: int | None = None) -> Step:
-        """Start every game afresh, in a new trial; with a seed, the random streams start afresh too."""
-        if seed is not None:
-            self._games["key"] = stream_keys(seed, self._first_game, self.num_games)
-            self._games["draws"] = 0
+    def begin(self) -> None:
+        """Begin a new trial in every game."""
         begin_games(*self._begin_arguments)
-        return self._show()
 
-    def deal(self, weights: npt.ArrayLike) -> None:
-        """Let new trials draw their variants in proportion to weights [V]; each variant stays possible."""
-        deal(self._deck, weights)
+    def take(self, actions: npt.NDArray[np.integer[Any]], shown: Buffer) -> None:
+        """Copy `actions` [B,N] to where the kernels read them; raises UserError when an acting agent's is none."""
+        count = self._action_count
+        if take_actions(unsigned(actions, self._actions.shape), self._actions_in_a_row) < count:
+            return
+        acting = shown.step.observation.acting
+        self._actions[refuse_illegal(actions, np.array(count), acting, self._agent_names)] = 0
 
-    def step(self, actions: npt.NDArray[np.integer[Any]]) -> Step:
-        """Play `actions` int [B,N] (ignored for absent agents); raises UserError when one is not an action."""
-        if not self._started:
-            raise UserError("These games have not begun; call reset before step.")
-        self._take(actions)
-        self._turn = 1 - self._turn
-        buffer = self._buffers[self._turn]
-        ended = self._pace.play(*self._plays[self._turn], large=self.num_games >= THREADED_GAMES)
-        return buffer.step_with_final if ended else buffer.step
+    def show(self, turn: int) -> None:
+        """Write what every game shows to the buffer of that number."""
+        show_games(*self._show_arguments[turn])
 
     def snapshot(self) -> Snapshot:
-        """Return all state, copied: key, draws, variant, step, episode [B]; deck [D]; positions, velocities [B,E,2]."""
-        snapshot: Snapshot = {name: self._games[name].copy() for name, _ in STATE_FIELDS}
-        snapshot["deck"] = self._deck.copy()
-        snapshot["positions"] = np.stack([self._bodies["x"], self._bodies["y"]], axis=-1)
-        snapshot["velocities"] = np.stack([self._bodies["vx"], self._bodies["vy"]], axis=-1)
-        return snapshot
+        """Return copies: positions, velocities [B,E,2]."""
+        return {
+            "positions": np.stack([self._bodies["x"], self._bodies["y"]], axis=-1),
+            "velocities": np.stack([self._bodies["vx"], self._bodies["vy"]], axis=-1),
+        }
 
-    def restore(self, snapshot: Snapshot) -> Step:
-        """Go back to a snapshot of this game; returns the observation there, with zero reward."""
-        check_snapshot(snapshot, self.snapshot(), self.num_variants)
-        for name, _ in STATE_FIELDS:
-            self._games[name] = snapshot[name]
-        self._deck[:] = snapshot["deck"]
+    def restore(self, snapshot: Snapshot) -> None:
+        """Go back to its own part of a snapshot."""
         self._games["placed"] = snapshot["step"]  # so that both buffers are written afresh
         self._bodies["x"], self._bodies["y"] = np.moveaxis(snapshot["positions"], -1, 0)
         self._bodies["vx"], self._bodies["vy"] = np.moveaxis(snapshot["velocities"], -1, 0)
-        return self._show()
-
-    def close(self) -> None:
-        """Nothing to release."""
-
-    def _show(self) -> Step:
-        self._started = True
-        self._turn = 1 - self._turn
-        buffer = self._buffers[self._turn]
-        show_games(*self._show_arguments[self._turn])
-        for array in buffer.outcome:
-            array[:] = 0
-        return buffer.step
-
-    def _take(self, actions: npt.NDArray[np.integer[Any]]) -> None:
-        """Copy the actions to where the kernel reads them."""
-        count = len(self.layout.actions)
-        if take_actions(unsigned(actions, self._actions.shape), self._actions_in_a_row) < count:
-            return
-        acting = self._buffers[self._turn].step.observation.acting
-        self._actions[refuse_illegal(actions, np.array(count), acting, self.agent_names)] = 0

@@ -13,8 +13,6 @@ from marl_meta.types import BoolArray, FloatArray
 
 ENTITY_FEATURES = ("x", "y", "vx", "vy", "radius")
 PRIVATE_FEATURES = ("x", "y", "vx", "vy")
-NEVER = -1
-"""In `View.written`: nothing has been written there yet."""
 
 
 class View(NamedTuple):

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from marl_meta.games.batch import STATE_FIELDS
+from marl_meta.games.catalog import Catalog, make_catalog
 from marl_meta.games.family import Family
 from marl_meta.games.payoff.structures import MAX_ACTIONS, MAX_PLAYERS, payoffs
 from marl_meta.types import FloatArray, Layout, TeamLayout, Variant
@@ -29,18 +30,11 @@ GAME = np.dtype(STATE_FIELDS)
 class Tables:
     """All that a batch of games knows of its V variants, with N seats."""
 
-    layout: Layout
-    variants: Sequence[Variant]
+    catalog: Catalog
     rules: npt.NDArray[np.void]
     """[V]"""
     payoffs: FloatArray
     """[V,J,N] by joint action, the first player's action counting most; J is the largest number of joint actions."""
-    visible: FloatArray
-    """[V,R]"""
-    hidden: FloatArray
-    """[V,R']"""
-    agent_names: tuple[str, ...]
-    """N names."""
 
 
 def compile_tables(family: Family, variants: Sequence[Variant]) -> Tables:
@@ -54,20 +48,13 @@ def compile_tables(family: Family, variants: Sequence[Variant]) -> Tables:
     for v, one in enumerate(each):
         rows = one.reshape(-1, one.shape[-1])
         table[v, : rows.shape[0], : rows.shape[1]] = rows
-    return Tables(
-        layout=Layout(
-            kinds=(KIND,),
-            teams=(TeamLayout(name=KIND, kind=KIND),),
-            entity_features=SEATS,
-            private_features=(*LAST_ACTIONS, LAST_REWARD),
-            actions=ACTIONS,
-            visible_rules=family.columns(hidden=False),
-            hidden_rules=family.columns(hidden=True),
-        ),
-        variants=variants,
-        rules=rules,
-        payoffs=table,
-        visible=np.stack([family.encode(variant.rules, hidden=False) for variant in variants]),
-        hidden=np.stack([family.encode(variant.rules, hidden=True) for variant in variants]),
-        agent_names=tuple(f"{KIND}_{seat}" for seat in range(players)),
+    layout = Layout(
+        kinds=(KIND,),
+        teams=(TeamLayout(name=KIND, kind=KIND),),
+        entity_features=SEATS,
+        private_features=(*LAST_ACTIONS, LAST_REWARD),
+        actions=ACTIONS,
     )
+    agent_names = tuple(f"{KIND}_{seat}" for seat in range(players))
+    catalog = make_catalog(family, variants, layout, agent_names, np.zeros(players, np.int8))
+    return Tables(catalog=catalog, rules=rules, payoffs=table)

@@ -10,9 +10,6 @@ import numpy.typing as npt
 from marl_meta.games.kernel import inner, rare
 from marl_meta.types import BoolArray, FloatArray
 
-NEVER = -1
-"""In `View.written`: nothing has been written there yet."""
-
 
 class View(NamedTuple):
     """The arrays of an Observation that a kernel fills; which variant each row was described for."""

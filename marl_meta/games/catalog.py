@@ -1,0 +1,45 @@
+"""What every compiled simulator knows of the variants of a batch, beside tables of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from marl_meta.games.family import Family
+from marl_meta.types import FloatArray, Layout, SmallIntArray, Variant
+
+
+@dataclass(frozen=True, slots=True)
+class Catalog:
+    """The V variants of a batch, and the N agent slots in which all of them have room."""
+
+    layout: Layout
+    variants: Sequence[Variant]
+    visible: FloatArray
+    """[V,R]"""
+    hidden: FloatArray
+    """[V,R']"""
+    agent_names: tuple[str, ...]
+    """N names."""
+    agent_team: SmallIntArray
+    """[N]"""
+
+
+def make_catalog(
+    family: Family,
+    variants: Sequence[Variant],
+    layout: Layout,
+    agent_names: tuple[str, ...],
+    agent_team: SmallIntArray,
+) -> Catalog:
+    """Return the catalog of a family's variants; the columns of rules that `layout` lacks are the family's."""
+    return Catalog(
+        layout=replace(layout, visible_rules=family.columns(hidden=False), hidden_rules=family.columns(hidden=True)),
+        variants=variants,
+        visible=np.stack([family.encode(variant.rules, hidden=False) for variant in variants]),
+        hidden=np.stack([family.encode(variant.rules, hidden=True) for variant in variants]),
+        agent_names=agent_names,
+        agent_team=agent_team,
+    )
