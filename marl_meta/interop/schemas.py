@@ -17,25 +17,29 @@ from marl_meta.wording import listed, shorten
 
 _DISCRETE = {"continuous_actions": False}
 _MOVES = ["stay", "left", "right", "down", "up"]
+_COMMON_RULES = {
+    "episode_length": "max_cycles",
+    "terminate_on_success": "terminate_on_success",
+    "nearest_agents": "num_agent_neighbors",
+    "nearest_objects": "num_landmark_neighbors",
+}
+"""Rules of our families beside the arguments that mean the same in simple_spread and simple_tag."""
+_COMMON_ARGUMENTS = {
+    "max_cycles": 25,
+    "terminate_on_success": False,
+    "num_agent_neighbors": None,
+    "num_landmark_neighbors": None,
+}
+"""These arguments' defaults."""
 
 _SPREAD: dict[str, Any] = {
     "family": "spread",
     "rules": {
         "agents": "N",
         "local_ratio": "local_ratio",
-        "episode_length": "max_cycles",
-        "terminate_on_success": "terminate_on_success",
-        "nearest_agents": "num_agent_neighbors",
-        "nearest_objects": "num_landmark_neighbors",
+        **_COMMON_RULES,
     },
-    "arguments": {
-        "N": 3,
-        "local_ratio": 0.5,
-        "max_cycles": 25,
-        "terminate_on_success": False,
-        "num_agent_neighbors": None,
-        "num_landmark_neighbors": None,
-    },
+    "arguments": {"N": 3, "local_ratio": 0.5, **_COMMON_ARGUMENTS},
     "requires": {"curriculum": False, **_DISCRETE},
     "entities": {
         "agent": {"agents": "agent_*", "radius": 0.15},
@@ -58,20 +62,9 @@ _TAG: dict[str, Any] = {
         "adversaries": "num_adversaries",
         "prey": "num_good",
         "obstacles": "num_obstacles",
-        "episode_length": "max_cycles",
-        "terminate_on_success": "terminate_on_success",
-        "nearest_agents": "num_agent_neighbors",
-        "nearest_objects": "num_landmark_neighbors",
+        **_COMMON_RULES,
     },
-    "arguments": {
-        "num_adversaries": 3,
-        "num_good": 1,
-        "num_obstacles": 2,
-        "max_cycles": 25,
-        "terminate_on_success": False,
-        "num_agent_neighbors": None,
-        "num_landmark_neighbors": None,
-    },
+    "arguments": {"num_adversaries": 3, "num_good": 1, "num_obstacles": 2, **_COMMON_ARGUMENTS},
     "requires": {"curriculum": False, **_DISCRETE},
     "entities": {
         "adversary": {"agents": "adversary_*", "radius": 0.075},

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from marl_meta.games.kernel import inner, rare
-from marl_meta.games.particles.parameters import Group, Rules, Scene, obstacles, rule_dtype
+from marl_meta.games.particles.parameters import Group, Rules, Scene, obstacles, players, rule_dtype
 from marl_meta.games.particles.physics import bump_teammates, touch
 from marl_meta.games.particles.step import place, score_of
 from marl_meta.games.particles.vector import entry_point
@@ -26,16 +27,10 @@ HARVEST = rule_dtype(
 def scene(rules: Rules) -> Scene:
     """Return what is on the field: one or two teams of gatherers, obstacles, objects kind by kind."""
     teams = [
-        Group(
-            "gatherer",
-            rules["gatherers"] if team < rules["teams"] else 0,
-            rules["gatherer_size"],
-            solid=True,
-            team=team,
+        replace(
+            players(rules, "gatherer", rules["gatherers"] if team < rules["teams"] else 0, team),
             team_name=name,
             agent_name=name,
-            accel=rules["gatherer_accel"],
-            max_speed=rules["gatherer_max_speed"],
             shows_velocity=True,
         )
         for team, name in enumerate(("gatherer", "rival"))

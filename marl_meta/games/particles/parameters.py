@@ -118,6 +118,21 @@ class Tables:
     """[E]"""
 
 
+def players(rules: Rules, kind: str, count: int, team: int) -> Group:
+    """Return a team of agents of a kind, and called like it, whose size, force and speed limit are rules."""
+    return Group(
+        kind,
+        count,
+        rules[f"{kind}_size"],
+        solid=True,
+        team=team,
+        team_name=kind,
+        agent_name=kind,
+        accel=rules[f"{kind}_accel"],
+        max_speed=rules[f"{kind}_max_speed"],
+    )
+
+
 def obstacles(rules: Rules) -> Group:
     """Return the obstacles that every particle game may have."""
     return Group("obstacle", rules["obstacles"], rules["obstacle_size"], spawn=0.9, solid=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from marl_meta.games.particles.parameters import Group, Rules, Scene, obstacles, rule_dtype
+from marl_meta.games.particles.parameters import Group, Rules, Scene, obstacles, players, rule_dtype
 from marl_meta.games.particles.physics import bump_teammates, squared_distance
 from marl_meta.games.particles.step import score_of
 from marl_meta.games.particles.vector import entry_point
@@ -25,17 +25,7 @@ SPREAD = rule_dtype(
 
 def scene(rules: Rules) -> Scene:
     """Return what is on the field: agents, obstacles, landmarks."""
-    agents = Group(
-        "agent",
-        rules["agents"],
-        rules["agent_size"],
-        solid=True,
-        team=0,
-        team_name="agent",
-        agent_name="agent",
-        accel=rules["agent_accel"],
-        max_speed=rules["agent_max_speed"],
-    )
+    agents = players(rules, "agent", rules["agents"], team=0)
     landmarks = Group("landmark", rules["landmarks"] or rules["agents"], radius=0.05)
     numbers = {
         "local_ratio": rules["local_ratio"],

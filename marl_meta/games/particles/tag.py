@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 from marl_meta.games.kernel import inner
-from marl_meta.games.particles.parameters import Group, Rules, Scene, obstacles, rule_dtype
+from marl_meta.games.particles.parameters import Rules, Scene, obstacles, players, rule_dtype
 from marl_meta.games.particles.physics import bump_teammates
 from marl_meta.games.particles.step import score_of
 from marl_meta.games.particles.vector import entry_point
@@ -21,29 +22,9 @@ TAG = rule_dtype(
 
 def scene(rules: Rules) -> Scene:
     """Return what is on the field: adversaries, prey (whose velocity all see), obstacles."""
-    adversaries = Group(
-        "adversary",
-        rules["adversaries"],
-        rules["adversary_size"],
-        solid=True,
-        team=0,
-        team_name="adversary",
-        agent_name="adversary",
-        accel=rules["adversary_accel"],
-        max_speed=rules["adversary_max_speed"],
-    )
-    prey = Group(
-        "prey",
-        rules["prey"],
-        rules["prey_size"],
-        solid=True,
-        team=1,
-        team_name="prey",
-        agent_name="agent",  # what mpe2 calls it
-        accel=rules["prey_accel"],
-        max_speed=rules["prey_max_speed"],
-        shows_velocity=True,
-    )
+    adversaries = players(rules, "adversary", rules["adversaries"], team=0)
+    prey = players(rules, "prey", rules["prey"], team=1)
+    prey = replace(prey, agent_name="agent", shows_velocity=True)  # agent is what mpe2 calls it
     numbers = {
         "adversaries": rules["adversaries"],
         "agents_needed": min(rules["agents_needed"], rules["adversaries"]),
