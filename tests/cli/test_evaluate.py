@@ -136,7 +136,8 @@ def test_adaptation_as_json(gatherers: str, teams: dict[str, str]) -> None:
     assert wanted <= set(team)
     assert (team["team"], team["split"], team["variants"]) == ("ours", "ood", 58)
     assert len(team["oracle"]) == len(team["random"]) == len(team["returns"]) == 2
-    assert team["trained"] == {"meta": "belief", "seed": 0, "env_steps": 1000, "seconds": 2.0}
+    known = {"meta": "belief", "seed": 0, "env_steps": 1000, "seconds": 2.0}
+    assert team["trained"] == {**known, "encoder": "graph"}
     names = [learner["name"] for learner in record["adaptation"][0]["learners"]]
     assert set(names) == {"ours", "ours (told)", "ours (reset)", "random"}
     assert record["adaptation"][0]["calibration"]["ours"]["error"] >= 0
