@@ -219,9 +219,11 @@ class MetaConfig(_Section):
     told; maml, anil, partial, reptile, cavia, leo: it learns to adapt by gradients; finetune, scratch: gradients,
     without learning to."""
     tell: Literal["never", "first", "always"]
-    """Whether hidden rules are told in training; first: in a share of the games that falls from all to none."""
+    """Whether hidden rules are told in training; first: in a share of the games that falls from all to `tell_share`."""
     tell_steps: Positive
-    """Env-steps after which nothing is told any more, for `first`."""
+    """Env-steps after which no more games would be told, for `first`."""
+    tell_share: Fraction
+    """Share of the games that are told to the end, for `first`: they teach what to do with what others find out."""
     curiosity: Weight
     """Reward for becoming certain of a hidden rule (less entropy of the belief); it falls to 0 over the run."""
     auxiliary: Weight

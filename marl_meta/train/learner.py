@@ -167,7 +167,7 @@ def revealed(design: PolicyDesign, meta: MetaConfig, env_steps: int) -> float:
         return 0.0
     if meta.tell == "always":
         return 1.0
-    return max(0.0, 1.0 - env_steps / meta.tell_steps)
+    return max(meta.tell_share, 1.0 - env_steps / meta.tell_steps)
 
 
 def scheduled(algorithm: AlgorithmConfig, progress: float) -> float:

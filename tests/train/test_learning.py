@@ -10,9 +10,11 @@ from typing import Any
 
 import pytest
 
+from marl_meta.config import load_config
 from marl_meta.games import make_vec
 from marl_meta.team import Team, load_team
 from marl_meta.train import train
+from marl_meta.train.build import assemble, resolve
 from marl_meta.types import UserError
 
 Overrides = Callable[..., list[str]]
@@ -146,3 +148,10 @@ def test_two_teams_share_one_learner(overrides: Overrides) -> None:
     assert list(team.policies) == ["both"]
     for side in ("players", "rivals"):
         assert share_right(team, side, {"players": 1, "rivals": 2}) > 0.95
+
+
+def test_a_share_of_the_games_is_told_to_the_end(overrides: Overrides) -> None:
+    changes = {"game": GUESS, "game__split": "train", "meta": "belief", "meta__tell_steps": 100}
+    for share, expected in ((0.0, [1.0, 0.6, 0.0, 0.0]), (0.25, [1.0, 0.6, 0.25, 0.25])):
+        (learner,) = assemble(resolve(load_config(overrides(**changes, meta__tell_share=share)))).learners.values()
+        assert [learner.reveal(steps) for steps in (0, 40, 90 if share else 100, 5000)] == pytest.approx(expected)
