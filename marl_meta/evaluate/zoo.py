@@ -3,7 +3,9 @@
 Each is a folder of `zoo/` with the team itself and `origin.json`: the command that trained it, its seed, its cost, and
 the settings and the outcome of the evaluation that made its published score.
 
-    python -m marl_meta.evaluate.zoo runs/NAME --split held_out      # puts runs/NAME/team into the checkout's zoo
+    python -m marl_meta.evaluate.zoo runs/NAME --command "marl-meta train ..." --split held_out
+
+puts runs/NAME/team into the checkout's zoo.
 """
 
 from __future__ import annotations
@@ -42,10 +44,16 @@ def published() -> list[Published]:
 
 
 def score(team: str | Path, settings: dict[str, Any]) -> dict[str, Any]:
-    """Return what a team scores: `returns` of an agent (per episode), of `random` play, and `S_iqm` where it adapts."""
+    """Return what a team scores: `returns` of an agent (per episode), of `random` play, and S where there is an oracle.
+
+    Without one nothing says what a 1 is worth: a team that adapts may be worse at being told. An oracle's returns are
+    those when told.
+    """
     found = evaluate(team, **settings)
     record = found.record()["teams"][0]
-    kept = ("side", "returns", "random", "S_iqm", "S_low", "S_high")
+    if record.get("trained", {}).get("meta") == "oracle":
+        record["returns"] = record["oracle"]
+    kept = ("side", "returns", "random", *(("S_iqm", "S_low", "S_high") if settings.get("oracle") else ()))
     return {key: record[key] for key in kept if record.get(key) is not None}
 
 
@@ -85,9 +93,13 @@ def _main(arguments: list[str]) -> None:
     parser.add_argument("--command", required=True, help="the command that trained it")
     parser.add_argument("--split", help="split of the published score")
     parser.add_argument("--episodes", type=int)
+    parser.add_argument("--oracle", help="told team that scores are measured by, such as zoo:NAME")
     parser.add_argument("--games", type=int, help="games of each variant")
     given = parser.parse_args(arguments)
-    settings = {"split": given.split, "episodes": given.episodes, "games_per_variant": given.games, "seed": 0}
+    settings = {
+        "split": given.split, "episodes": given.episodes, "games_per_variant": given.games, "oracle": given.oracle,
+        "seed": 0,
+    }  # fmt: skip
     zoo = Path(__file__).resolve().parents[2] / "zoo"
     made = publish(given.run, zoo, given.command, {key: value for key, value in settings.items() if value is not None})
     sys.stdout.write(f"{ZOO}{made.name}: {json.dumps(made.origin['score'])}\n")
