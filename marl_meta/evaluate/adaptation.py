@@ -100,13 +100,18 @@ class Trials:
         return found
 
     def scores(self, weights: Doubles | None = None) -> Doubles:
-        """Return S_k [...,S,V,K], of all games alike or with `weights` [...,V,n] that sum to 1."""
+        """Return S_k [...,S,V,K], of all games alike or with `weights` [...,V,n] that sum to 1.
+
+        Among games drawn again the oracle may happen to lead by nothing: its lead counts as at least the share LEAST of
+        that over all games.
+        """
         if weights is None:
             weights = np.full(self.random.shape[:2], 1.0 / self.random.shape[1])
         own = np.einsum("...vn,svnk->...svk", weights, self.own)
         floor = np.einsum("...vn,vn->...v", weights, self.random.mean(-1))[..., None, :]
         top = np.einsum("...vn,svn->...sv", weights, self.oracle.mean(-1))
-        found: Doubles = (own - floor[..., None]) / (top - floor)[..., None]
+        lead = self.oracle.mean((-1, -2)) - self.random.mean((-1, -2))
+        found: Doubles = (own - floor[..., None]) / np.maximum(top - floor, LEAST * lead)[..., None]
         return found
 
     def of(self, variants: npt.NDArray[np.bool_]) -> Trials:

@@ -36,6 +36,14 @@ def test_scores_are_worked_out_by_hand() -> None:
     np.testing.assert_allclose(only_first, [[[0.0, 1.0]]])  # (2 - 2) / (7 - 2), (7 - 2) / (7 - 2)
 
 
+def test_games_in_which_the_oracle_is_no_better_do_not_make_scores_infinite() -> None:
+    random = np.array([[[0.0], [4.0]]])
+    oracle = np.array([[[[8.0], [4.0]]]])  # leads by 4 on average, by 8 in the first game, by nothing in the second
+    own = np.array([[[[4.0], [5.0]]]])
+    found = Trials(own, oracle, random).scores(np.array([[[0.5, 0.5]], [[1.0, 0.0]], [[0.0, 1.0]]]))
+    np.testing.assert_allclose(found[:, 0, 0, 0], [2.5 / 4.0, 4.0 / 8.0, 1.0 / 0.4])
+
+
 def test_the_oracle_scores_one_by_construction() -> None:
     given = trials()
     found = curve(Trials(given.oracle, given.oracle, given.random))
