@@ -205,6 +205,12 @@ class GradientConfig(_Section):
     """Width of the latent, for kind latent."""
     tuning: NotNegative
     """Steps on the decoded parameters themselves, for kind latent."""
+    latent_kl: Weight
+    """Weight of the code's divergence from N(0, 1), in training, for kind latent."""
+    latent_penalty: Weight
+    """Weight of how far inner steps lead away from the code, for kind latent."""
+    orthogonality: Weight
+    """Weight of how far the decoder's columns are from orthogonal, for kind latent."""
 
 
 class MetaConfig(_Section):

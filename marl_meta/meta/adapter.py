@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from marl_meta.meta.finetune import descend, is_moment, with_moments
 from marl_meta.meta.inner import Loss, Order, adapt
-from marl_meta.meta.leo import Leo, LeoAdapted, LeoNoise, adapt_by_latent
+from marl_meta.meta.leo import Leo, LeoAdapted, LeoNoise, adapt_by_latent, draw_noise
 from marl_meta.meta.lived import Lived
 from marl_meta.meta.parameters import Parameters, select
 from marl_meta.meta.plan import Plan
@@ -210,10 +210,12 @@ class Body:
         rates = {name: everything[f"rate.{_key(name)}"].exp() for name in now}
         return adapt(loss, now, [lived] * self.plan.steps, rates=rates, fixed=fixed, order=order)
 
-    def by_latent(self, everything: Parameters, lived: Lived, order: Order) -> LeoAdapted:
-        """Return what adapting through the latent comes to.
+    def by_latent(
+        self, everything: Parameters, lived: Lived, order: Order, noise: LeoNoise | None = None
+    ) -> LeoAdapted:
+        """Return what adapting through the latent comes to; without `noise` by the means.
 
-        A sample is a step, as the mean over the rows of what happened: pairs of samples are many. No noise is drawn.
+        A sample is a step, as the mean over the rows of what happened: pairs of samples are many.
         """
         assert self._leo is not None
         assert lived.events is not None
@@ -222,16 +224,12 @@ class Body:
         samples = (lived.events * lived.weight[..., None, None]).sum(2) / acted.clamp(min=1.0)[..., None, None]
         samples, taken = samples.flatten(-2), acted > 0
         tuned = {name: everything[f"rate.{_key(name)}"].exp() for name in start}
-        still = LeoNoise(
-            samples.new_zeros(len(samples), self.plan.latent),
-            {name: value.new_zeros(len(samples), *value.shape) for name, value in start.items()},
-        )
 
         def adapted(leo: Leo) -> LeoAdapted:
             code = leo.encode(samples, taken)
             return adapt_by_latent(
-                leo, self.inner_loss, code, [lived] * self.plan.steps, [lived] * self.plan.tuning, noise=still,
-                tuning_rates=tuned, fixed=fixed, order=order,
+                leo, self.inner_loss, code, [lived] * self.plan.steps, [lived] * self.plan.tuning,
+                noise=noise or draw_noise(leo, len(samples)), tuning_rates=tuned, fixed=fixed, order=order,
             )  # fmt: skip
 
         weights = {f"module.{name}": value for name, value in _below(everything, "leo.").items()}

@@ -130,8 +130,7 @@ class GradientController:
         self._forget(step.trial_over)
 
     def _adapt(self, games: IntArray) -> None:
-        last = 1 if self.plan.experience == "episode" else self.plan.window
-        spans = [self.diary.spans[game][-last:] for game in games]
+        spans = [self.diary.spans[game][-self.plan.reads :] for game in games]
         lived = self._body.read(self._everything, self.diary.read(games, spans, self.plan.gamma, self.plan.gae_lambda))
         rows = torch.from_numpy(games)
         now = {name: value[rows] for name, value in self.parameters.items()}

@@ -100,12 +100,14 @@ class LeoNoise(NamedTuple):
     """[M,...] by name."""
 
 
-def draw_noise(leo: Leo, tasks: int, scale: float, generator: torch.Generator | None = None) -> LeoNoise:
-    """Return noise for M tasks, times `scale`: 1 in training, 0 to take the means."""
+def draw_noise(leo: Leo, tasks: int, generator: torch.Generator | None = None) -> LeoNoise:
+    """Return noise for M tasks, as in training; without a generator zeros, to take the means."""
     like = leo.rate
 
     def draw(*shape: int) -> Tensor:
-        return scale * torch.randn(tasks, *shape, generator=generator, dtype=like.dtype, device=like.device)
+        if generator is None:
+            return like.new_zeros(tasks, *shape)
+        return torch.randn(tasks, *shape, generator=generator, dtype=like.dtype, device=like.device)
 
     return LeoNoise(draw(leo.latent), {name: draw(*shape) for name, shape in leo.decoded.items()})
 
@@ -116,6 +118,8 @@ class LeoAdapted:
 
     parameters: Parameters
     """[M,...] the decoded parameters after fine-tuning."""
+    code: Gaussian
+    """[M,Z] what the samples said at once."""
     first: Tensor
     """[M,Z] the latent that was drawn from the code."""
     latent: Tensor
@@ -153,7 +157,7 @@ def adapt_by_latent(
     moved = adapt(latent_loss, {_LATENT: first}, lived, rates={_LATENT: leo.rate}, fixed=fixed, order=order)
     latent = moved[_LATENT]
     start = decoded(latent, noise.decoded)
-    return LeoAdapted(adapt(loss, start, tuning, rates=tuning_rates, fixed=fixed, order=order), first, latent)
+    return LeoAdapted(adapt(loss, start, tuning, rates=tuning_rates, fixed=fixed, order=order), code, first, latent)
 
 
 def latent_kl(code: Gaussian) -> Tensor:
@@ -169,14 +173,8 @@ def encoder_penalty(adapted: LeoAdapted) -> Tensor:
     return (adapted.latent.detach() - adapted.first).square().sum(-1)
 
 
-def decoder_orthogonality(leo: Leo) -> Tensor:
-    """Return the mean square [] by which the correlations of the decoder's columns, one a dimension, miss identity."""
-    columns = nn.functional.normalize(leo.decoder.weight, dim=0)
+def decoder_orthogonality(weight: Tensor) -> Tensor:
+    """Return the mean square [] by which the correlations of a decoder's columns [...,Z] miss the identity."""
+    columns = nn.functional.normalize(weight, dim=0)
     correlation = columns.t() @ columns
-    return (correlation - torch.eye(leo.latent, dtype=correlation.dtype, device=correlation.device)).square().mean()
-
-
-def transition_samples(state: Tensor, action: Tensor, reward: Tensor, following: Tensor, actions: int) -> Tensor:
-    """Return samples [...,2F+A+1] to encode: s [...,F], one of A actions as one-hot, r [...], and s' [...,F]."""
-    one_hot = nn.functional.one_hot(action, actions).to(state.dtype)
-    return torch.cat([state, one_hot, reward.unsqueeze(-1), following], -1)
+    return (correlation - torch.eye(len(correlation), dtype=weight.dtype, device=weight.device)).square().mean()

@@ -52,6 +52,11 @@ class Plan(BaseModel):
     """Steps on the decoded parameters themselves after those in the latent."""
 
     @property
+    def reads(self) -> int:
+        """How many of the newest episodes each adaptation reads, at most."""
+        return 1 if self.experience == "episode" else self.window
+
+    @property
     def predicts(self) -> bool:
         """Whether anything of it reads what happened: predictions, or the code of a latent."""
         return self.inner != "policy" or self.kind == "latent"

@@ -21,7 +21,8 @@ from marl_meta.config import AlgorithmConfig, GradientConfig, MetaConfig
 from marl_meta.meta.adapter import Adapter, Body
 from marl_meta.meta.controller import GAMES_AT_ONCE
 from marl_meta.meta.inner import Order, each_task
-from marl_meta.meta.lived import one_by_one, side_by_side
+from marl_meta.meta.leo import LeoNoise, decoder_orthogonality, draw_noise, encoder_penalty, latent_kl
+from marl_meta.meta.lived import Lived, one_by_one, side_by_side
 from marl_meta.meta.outer import meta_gradient
 from marl_meta.meta.parameters import Parameters
 from marl_meta.nets.inputs import PolicyDesign, PolicyInputs
@@ -52,6 +53,8 @@ _RATES = 10.0
 class _Share(NamedTuple):
     body: Body
     trials: Trials
+    noise: list[LeoNoise]
+    """Of each adaptation within the trials, for latents."""
 
 
 def _joined(stages: Sequence[Parameters]) -> Parameters:
@@ -110,9 +113,10 @@ class GradientLearner:
         for _ in range(algorithm.epochs):
             batches = [np.array_split(self.order.permutation(len(share.value)), minibatches) for share in shares]
             for tasks in zip(*batches, strict=True):
-                parts = [_Share(*part) for part in zip(
-                    self._bodies, (share.of(chosen) for share, chosen in zip(shares, tasks, strict=True)), strict=False
-                )]  # fmt: skip
+                parts = [
+                    _Share(body, share.of(chosen), self._noise(len(chosen), share.value.shape[1] - 1))
+                    for body, share, chosen in zip(self._bodies, shares, tasks, strict=False)
+                ]
                 sums.append(self._step(parts, bonus, workers))
         statistics |= {name: float(np.mean([one[name] for one in sums])) for name in sums[0]}
         norm = float(torch.nn.utils.get_total_norm([*self.policy.parameters(), *self.adapter.parameters()]))
@@ -174,10 +178,13 @@ class GradientLearner:
             loss = loss + self._pull(body, everything, adapted, trials) / tasks
         else:
             loss = loss + surrogate + settings.penalty * kl
+        predicting = adapted
+        if body.plan.kind == "latent":
+            predicting, parts["latent_cost"] = self._drawn(body, everything, share._replace(trials=trials), tasks)
+            loss = loss + parts["latent_cost"]
+        elif body.plan.inner == "prediction" and settings.order == "first":
+            predicting = _joined(self._stages(body, everything, trials, "second"))
         if body.plan.inner != "policy":
-            predicting = adapted
-            if body.plan.inner == "prediction" and settings.order == "first":
-                predicting = _joined(self._stages(body, everything, trials, "second"))
             parts["prediction_loss"] = each_task(body.prediction_loss, predicting, fixed, lived).sum() / tasks
             loss = loss + settings.prediction_weight * parts["prediction_loss"]
         return loss, {name: float(part.detach()) for name, part in parts.items()}
@@ -186,8 +193,7 @@ class GradientLearner:
         """Return what has Reptile's direction for its gradient: from where the last episode leads to the start."""
         count, episodes = trials.value.shape[:2]
         now = {name: value[-count:] for name, value in adapted.items()}
-        first = episodes - 1 if body.plan.experience == "episode" else max(0, episodes - body.plan.window)
-        last = body.after(everything, now, side_by_side(trials.lived, first, episodes), "first")
+        last = body.after(everything, now, self._read_before(body, trials, episodes), "first")
         start, _ = body.split(everything)
         return torch.stack([((value - last[name]).detach() * value).sum() for name, value in start.items()]).sum()
 
@@ -207,9 +213,38 @@ class GradientLearner:
         start, _ = body.split(everything)
         stages = [{name: value.expand(count, *value.shape) for name, value in start.items()}]
         for episode in range(1, episodes):
-            first = episode - 1 if body.plan.experience == "episode" else max(0, episode - body.plan.window)
-            stages.append(body.after(everything, stages[-1], side_by_side(trials.lived, first, episode), order))
+            stages.append(body.after(everything, stages[-1], self._read_before(body, trials, episode), order))
         return stages
+
+    def _drawn(self, body: Body, everything: Parameters, share: _Share, tasks: int) -> tuple[Parameters, Tensor]:
+        """Return parameters [K*M,...] decoded from latents that are drawn, and what keeps latents in order (LEO).
+
+        Predictions learn from these. Who plays does so by the means, and the policy learns from what was played.
+        """
+        count, episodes = share.trials.value.shape[:2]
+        start, _ = body.split(everything)
+        stages = [{name: value.expand(count, *value.shape) for name, value in start.items()}]
+        settings = self.settings
+        cost = settings.orthogonality * count * episodes * decoder_orthogonality(everything["leo.decoder.weight"])
+        for episode, noise in enumerate(share.noise, 1):
+            found = body.by_latent(everything, self._read_before(body, share.trials, episode), "second", noise)
+            stages.append(found.parameters)
+            cost = cost + settings.latent_kl * latent_kl(found.code).sum()
+            cost = cost + settings.latent_penalty * encoder_penalty(found).sum()
+        return _joined(stages), cost / tasks
+
+    def _noise(self, tasks: int, adaptations: int) -> list[LeoNoise]:
+        """Return what is drawn for each adaptation of so many trials."""
+        if self.adapter.leo is None:
+            return []
+        generator = torch.Generator().manual_seed(int(self.order.integers(2**63)))
+        return [draw_noise(self.adapter.leo, tasks, generator) for _ in range(adaptations)]
+
+    @staticmethod
+    def _read_before(body: Body, trials: Trials, episode: int) -> Lived:
+        """Return what adapting before an episode reads, side by side."""
+        lived: Lived = side_by_side(trials.lived, max(0, episode - body.plan.reads), episode)
+        return lived
 
     def _note_moves(self, body: Body, trials: Trials) -> None:
         """Write down how far the parameters that played had moved."""

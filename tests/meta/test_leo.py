@@ -17,7 +17,6 @@ from marl_meta.meta.leo import (
     draw_noise,
     encoder_penalty,
     latent_kl,
-    transition_samples,
 )
 from marl_meta.meta.parameters import Parameters
 
@@ -57,7 +56,7 @@ def run(leo: Leo, steps: int = 3, tuning: int = 2, noise: LeoNoise | None = None
         code,
         [lived] * steps,
         [lived] * tuning,
-        noise=noise or draw_noise(leo, TASKS, scale=0.0),
+        noise=noise or draw_noise(leo, TASKS),
         tuning_rates=0.05,
         fixed=FIXED,
     )
@@ -121,14 +120,14 @@ def test_orthogonality_of_the_decoder() -> None:
     leo = Leo(FEATURES, 2, {"bias": (2,)})
     with torch.no_grad():
         leo.decoder.weight.copy_(torch.tensor([[3.0, 0.0], [0.0, 2.0], [0.0, 0.0], [0.0, 0.0]]))
-        assert decoder_orthogonality(leo).item() == 0.0
+        assert decoder_orthogonality(leo.decoder.weight).item() == 0.0
         leo.decoder.weight[0, 1] = 2.0  # columns (3, 0) and (2, 2): their cosine is 1 / sqrt(2)
-    assert decoder_orthogonality(leo).item() == pytest.approx((0.5 + 0.5) / 4)
+    assert decoder_orthogonality(leo.decoder.weight).item() == pytest.approx((0.5 + 0.5) / 4)
 
 
 def test_the_penalty_pulls_the_code_alone() -> None:
     first, latent = torch.zeros(2, 2, requires_grad=True), torch.tensor([[3.0, 4.0], [0.0, 1.0]], requires_grad=True)
-    penalty = encoder_penalty(LeoAdapted({}, first, latent))
+    penalty = encoder_penalty(LeoAdapted({}, Gaussian(first, first), first, latent))
     assert penalty.tolist() == [25.0, 1.0]
     of_first, of_latent = torch.autograd.grad(penalty.sum(), [first, latent], allow_unused=True)
     assert of_latent is None and torch.equal(of_first, -2 * latent)
@@ -138,7 +137,7 @@ def test_inner_steps_follow_their_equations() -> None:
     leo, lived = build(), regression(0)
     with torch.no_grad():
         leo.rate.copy_(torch.tensor([0.1, 0.02, 0.3]))
-    noise = draw_noise(leo, TASKS, scale=1.0, generator=torch.Generator().manual_seed(5))
+    noise = draw_noise(leo, TASKS, torch.Generator().manual_seed(5))
     adapted, code = run(leo, steps=2, tuning=1, noise=noise)
     for task in range(TASKS):
         one = {name: value[task] for name, value in lived.items()}
@@ -186,16 +185,10 @@ def test_everything_learns_and_a_few_meta_steps_help() -> None:
     for _ in range(60):
         adapted, code = run(leo, steps=2, tuning=0)
         value = each_task(loss, adapted.parameters, FIXED, regression(1)).mean()
-        objective = value + 1e-3 * latent_kl(code).mean() + 1e-3 * decoder_orthogonality(leo)
+        objective = value + 1e-3 * latent_kl(code).mean() + 1e-3 * decoder_orthogonality(leo.decoder.weight)
         optimiser.zero_grad()
         (objective + 1e-9 * encoder_penalty(adapted).mean()).backward()
         assert all(parameter.grad is not None for parameter in leo.parameters())
         optimiser.step()
         values.append(value.item())
     assert values[-1] < 0.5 * values[0]
-
-
-def test_samples_are_transitions() -> None:
-    state, following = torch.tensor([[1.0, 2.0]]), torch.tensor([[3.0, 4.0]])
-    samples = transition_samples(state, torch.tensor([1]), torch.tensor([0.5]), following, actions=3)
-    assert samples.tolist() == [[1.0, 2.0, 0.0, 1.0, 0.0, 0.5, 3.0, 4.0]]
