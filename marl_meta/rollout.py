@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from marl_meta.mind import Mind
-from marl_meta.nets.belief import BeliefNet, belief_loss, believe, score_width
+from marl_meta.nets.belief import BeliefNet, guess_loss
 from marl_meta.nets.events import Events
 from marl_meta.nets.inputs import InputStorage, PolicyInputs, ReadInputs
 from marl_meta.nets.policy import RelationalPolicy
@@ -100,8 +100,7 @@ class Experience:
         if guess is None or knowledge is None or self.hidden is None:
             return None
         hidden = np.repeat(self.hidden[:, games], guess.shape[1] // len(games), axis=1)
-        belief = believe(knowledge, guess.split([score_width(block) for block in knowledge.blocks], -1))
-        return belief_loss(belief, knowledge, knowledge.classes(hidden), knowledge.numbers(hidden))
+        return guess_loss(guess, knowledge, hidden)
 
     def targets(self, games: IntArray) -> Targets:
         """Return the targets of the games' rows."""

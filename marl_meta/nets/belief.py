@@ -226,6 +226,12 @@ def belief_loss(belief: Belief, knowledge: Knowledge, classes: IntArray, numbers
     return torch.stack(losses).mean(0)
 
 
+def guess_loss(guess: Tensor, knowledge: Knowledge, hidden: FloatArray) -> Tensor:
+    """Return `belief_loss` [...] of the belief that a network's scores [...,G] express, under the rules [...,R']."""
+    belief = believe(knowledge, guess.split([score_width(block) for block in knowledge.blocks], -1))
+    return belief_loss(belief, knowledge, knowledge.classes(hidden), knowledge.numbers(hidden))
+
+
 def _log_loss(log_probs: Tensor, which: Tensor) -> Tensor:
     return -log_probs.gather(-1, which.to(log_probs.device).unsqueeze(-1)).squeeze(-1)
 

@@ -127,8 +127,6 @@ def design_policy(config: Config, layout: Layout) -> PolicyDesign:
             f"Config key {asked} needs hidden rules that differ between variants: game.split must name a split of the "
             "family that has some."
         )
-    if guesses and meta.by_gradients:
-        raise UserError(f"Config key meta.auxiliary must be 0 for meta={meta.name}, which learns by gradient steps.")
     latent = meta.name == "varibad"
     if latent and meta.tell != "never":
         raise UserError(

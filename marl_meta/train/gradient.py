@@ -25,6 +25,7 @@ from marl_meta.meta.leo import LeoNoise, decoder_orthogonality, draw_noise, enco
 from marl_meta.meta.lived import Lived, one_by_one, side_by_side
 from marl_meta.meta.outer import meta_gradient
 from marl_meta.meta.parameters import Parameters
+from marl_meta.nets.belief import guess_loss
 from marl_meta.nets.inputs import PolicyDesign, PolicyInputs
 from marl_meta.rl.losses import approximate_kl, clipped_surrogate, clipped_value_loss, entropy
 from marl_meta.rl.normalise import ValueNormaliser
@@ -178,6 +179,10 @@ class GradientLearner:
             loss = loss + self._pull(body, everything, adapted, trials) / tasks
         else:
             loss = loss + surrogate + settings.penalty * kl
+        wrong = self._wrong(output.guess, trials)
+        if wrong is not None:
+            parts["auxiliary_loss"] = mean(wrong)
+            loss = loss + self.meta.auxiliary * parts["auxiliary_loss"]
         predicting = adapted
         if body.plan.kind == "latent":
             predicting, parts["latent_cost"] = self._drawn(body, everything, share._replace(trials=trials), tasks)
@@ -188,6 +193,14 @@ class GradientLearner:
             parts["prediction_loss"] = each_task(body.prediction_loss, predicting, fixed, lived).sum() / tasks
             loss = loss + settings.prediction_weight * parts["prediction_loss"]
         return loss, {name: float(part.detach()) for name, part in parts.items()}
+
+    def _wrong(self, guess: Tensor | None, trials: Trials) -> Tensor | None:
+        """Return how wrong guesses [K*M,L,n,G] of the hidden rules are [K*M,L,n], for those who learn to guess them."""
+        knowledge = self.inputs.privileged
+        if guess is None or knowledge is None:
+            return None
+        hidden = np.tile(trials.hidden.numpy(), (trials.value.shape[1], 1))[:, None, None]
+        return guess_loss(guess, knowledge, np.broadcast_to(hidden, (*guess.shape[:-1], hidden.shape[-1])))
 
     def _pull(self, body: Body, everything: Parameters, adapted: Parameters, trials: Trials) -> Tensor:
         """Return what has Reptile's direction for its gradient: from where the last episode leads to the start."""

@@ -31,6 +31,8 @@ class Trials:
     advantage: Tensor
     """Over the whole trial: what comes of an episode's end is the next episode."""
     target: Tensor
+    hidden: Tensor
+    """[M,R'] the rules, R' = 0 where nobody asks for them."""
     moved: Parameters = field(default_factory=dict)
     """[M,K,...] how far the parameters that played each episode were from the start."""
 
@@ -76,7 +78,9 @@ class TrialCollector:
         self.fresh = np.ones(game.num_games, np.bool_)
         """[B] whether the game stands at the beginning of a trial."""
         self.learners = np.concatenate([seat.agents for seat in seats.values()])
-        self.infers = any(seat.controller.inputs.knowledge is not None for seat in seats.values())
+        inputs = [seat.controller.inputs for seat in seats.values()]
+        self.asks = any(one.knowledge or one.privileged for one in inputs)
+        """Whether any learner is told hidden rules or guesses them."""
         for seat in seats.values():
             seat.controller.reset(game.num_games, seat.agents)
         for agents, controller in fixed.values():
@@ -93,7 +97,7 @@ class TrialCollector:
             seat.told &= self.fresh
         for _ in range(horizon):
             observation = self.step.observation
-            hidden = self.game.hidden_rules.copy() if self.infers else None
+            hidden = self.game.hidden_rules.copy() if self.asks else None
             actions = np.zeros((self.game.num_games, self.game.num_agents), np.int64)
             for seat in self.seats.values():
                 knowledge = seat.knowledge(hidden) if hidden is not None else None
@@ -106,7 +110,7 @@ class TrialCollector:
             for _, controller in self.fixed.values():
                 controller.observe(step)
             running += step.reward
-            record.note(step, variants, running, played, totals)
+            record.note(step, variants, hidden, running, played, totals)
             for seat in self.seats.values():
                 seat.controller.observe(step)
                 seat.tell(step.trial_over)
@@ -153,12 +157,13 @@ class _Record:
         self._spans: list[list[Span]] = [[] for _ in fresh]
         self._dead: list[BoolArray] = []
         self._over: list[BoolArray] = []
-        self.whole: list[tuple[int, list[Span]]] = []
-        """Games and the episodes of their whole trials."""
+        self.whole: list[tuple[int, list[Span], FloatArray]] = []
+        """Games, the episodes of their whole trials, and their hidden rules [R']."""
 
     def note(
-        self, step: Step, variants: IntArray, running: npt.NDArray[np.float64], played: BoolArray, totals: EpisodeTotals
-    ) -> None:
+        self, step: Step, variants: IntArray, hidden: FloatArray | None, running: npt.NDArray[np.float64],
+        played: BoolArray, totals: EpisodeTotals,
+    ) -> None:  # fmt: skip
         """Take note of the ends of a step; `running` [B,N] are returns, `played` who took part, both cleared there."""
         time = len(self._over) + 1
         dead = step.terminated & (step.trial_over | ~step.game_over)[:, None]
@@ -175,15 +180,17 @@ class _Record:
         played[step.game_over] = False
         for game in np.flatnonzero(step.trial_over):
             if self._counts[game]:
-                self.whole.append((int(game), self._spans[game]))
+                rules = np.zeros(0, np.float32) if hidden is None else hidden[game]
+                self.whole.append((int(game), self._spans[game], rules))
                 totals.trials.append((int(variants[game]), float(np.mean(self._earned[game]))))
             self._counts[game], self._spans[game], self._earned[game] = True, [], []
 
     def trials(self, seat: TrialSeat) -> Trials:
         """Return the whole trials as a seat lived them."""
         diary, plan = seat.controller.diary, seat.controller.plan
-        games = np.array([game for game, _ in self.whole])
-        spans: Sequence[Sequence[Span]] = [spans for _, spans in self.whole]
+        games = np.array([game for game, _, _ in self.whole])
+        spans: Sequence[Sequence[Span]] = [spans for _, spans, _ in self.whole]
+        hidden = torch.from_numpy(np.stack([rules for _, _, rules in self.whole]))
         lived = diary.read(games, spans, plan.gamma, plan.gae_lambda)
         reward, value = (torch.from_numpy(diary.numbers(name)) for name in ("reward", "value"))
         over = torch.from_numpy(np.stack(self._over)).unsqueeze(-1)
@@ -194,4 +201,5 @@ class _Record:
         places, _ = places_of(spans)
         rows = torch.from_numpy(places).clamp(max=len(reward) - 1)
         each = tuple(entry[:, games].flatten(1, 2) for entry in (value, advantage, advantage + value))
-        return Trials(lived, *arranged(each, len(games), rows))
+        value, advantage, target = arranged(each, len(games), rows)
+        return Trials(lived, value, advantage, target, hidden)

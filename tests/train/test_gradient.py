@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -118,6 +119,7 @@ def test_latents_are_drawn_and_kept_in_order_in_training(overrides: Overrides) -
 
 
 RECALL = Path(__file__).parents[1] / "recall"
+GUESS = Path(__file__).parents[1] / "guess"
 QUICK: dict[str, Any] = {
     "game__rules": "{length: 8, hides: true, lasts: trial}",
     "game__num_games": 16,
@@ -131,6 +133,17 @@ QUICK: dict[str, Any] = {
     "train__threads": 1,
     "train__checkpoint_iterations": 0,
 }
+
+
+def test_guessing_the_rules_is_an_auxiliary_task_of_theirs_too(overrides: Overrides) -> None:
+    changes = {"game": GUESS, "game__split": "train", "game__rules": "{}", "train__horizon": 8, "meta": "cavia"}
+    changes |= {"train__steps": 16 * 8 * 30, "meta__tell_steps": 10**6}  # features of who is told hold the truth
+    run = train(overrides("asked", **(QUICK | changes), meta__auxiliary=1.0), quiet=True).folder
+    losses = [json.loads(line)["players/auxiliary_loss"] for line in (run / "metrics.jsonl").read_text().splitlines()]
+    assert abs(losses[0] - math.log(3)) < 0.4  # nats, of three values
+    assert losses[-1] < 0.5 * math.log(3)
+    with_policy = load_team(run).policies["players"]
+    assert with_policy.guess is not None
 
 
 @pytest.mark.slow
