@@ -330,14 +330,19 @@ class _Book:
         over = np.broadcast_to(ends[:, None], terminated.shape)
         # Inside a trial the next episode is the future, however this one ended; an agent that died early has none.
         dead = terminated & (over | ~step.game_over[:, None])
+        if self.seat.inputs.design.clock:
+            # Who sees the time knows that nothing follows (Pardo et al. 2018). What he would expect beyond the end is
+            # something that no experience corrects, and he would come to play for it.
+            dead = dead | over
         self.reward[time] = _rows(step.reward[:, agents] + self._curiosity(hidden))
         self.bootstraps[time] = _rows(~dead)
         self.chains[time] = _rows(~(over | dead))
         self.weight[time] = _rows(acting[:, agents])
         self.seat.mind.starts = _rows(over)
-        if step.final is not None and (over & truncated).any():
+        cut = over & truncated & ~dead
+        if step.final is not None and cut.any():
             value = self._value(step.final, torch.zeros_like(_rows(over)), hidden)
-            self.finals.append((time, _rows(over & truncated), value))
+            self.finals.append((time, _rows(cut), value))
 
     def _curiosity(self, hidden: FloatArray | None) -> FloatArray | float:
         """Return what the agents [B,n] are paid for what the step has told them."""

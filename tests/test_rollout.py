@@ -172,6 +172,18 @@ def test_experience_is_what_a_slow_replay_finds(case: str) -> None:
         assert (experience.starts[1:].any()) == (episodes * rules["length"] < horizon)
 
 
+def test_who_sees_the_time_expects_nothing_beyond_the_end() -> None:
+    def bootstraps(clock: bool) -> list[float]:
+        game = recall(length=3, players=2, episodes_per_trial=2)
+        chair = seat(game, [0, 1], 12, clock=clock)
+        experience: Tensor = collector(game, {"all": chair}, trials=True).collect(12)[0]["all"].bootstraps
+        assert (experience == experience[:, :1]).all()
+        return experience[:, 0].tolist()
+
+    assert bootstraps(clock=False) == [1.0] * 12  # the time limit cuts the game off, which might have gone on
+    assert bootstraps(clock=True) == [1.0] * 5 + [0.0] + [1.0] * 5 + [0.0]
+
+
 @pytest.mark.parametrize("layers", [1, 2])
 @pytest.mark.parametrize("critic", ["own", "central"])
 @pytest.mark.parametrize("vision", [0.0, 0.8])

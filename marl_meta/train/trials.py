@@ -195,6 +195,8 @@ class _Record:
         reward, value = (torch.from_numpy(diary.numbers(name)) for name in ("reward", "value"))
         over = torch.from_numpy(np.stack(self._over)).unsqueeze(-1)
         lives = ~torch.from_numpy(np.stack(self._dead)[:, :, seat.agents])
+        if seat.controller.inputs.design.clock:
+            lives = lives & ~over  # as in `rollout`: who sees the time expects nothing beyond the end
         following = torch.where(over, value, torch.cat([value[1:], value[-1:]]))
         chains = (lives & ~over).float()
         advantage = generalised_advantages(reward, value, following, lives.float(), chains, seat.gamma, seat.lam)
