@@ -12,6 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from marl_meta.config import load_config
 from marl_meta.evaluate import evaluate
 from marl_meta.evaluate.adapting import adapt
 from marl_meta.evaluate.play import play
@@ -19,6 +20,8 @@ from marl_meta.games import make_vec
 from marl_meta.meta.controller import GradientController
 from marl_meta.team import load_team
 from marl_meta.train import resume, train
+from marl_meta.train.build import assemble, resolve
+from marl_meta.train.trials import Trials
 from marl_meta.types import UserError
 
 Overrides = Callable[..., list[str]]
@@ -90,6 +93,15 @@ def test_an_adapted_team_starts_where_it_got_to(overrides: Overrides, tmp_path: 
     bodies = [one.policies["gatherer"].encoder.input.weight for one in (team, adapted)]
     assert not torch.equal(*heads)
     assert torch.equal(*bodies)
+
+
+@pytest.mark.parametrize("clock", [False, True])
+def test_who_sees_the_time_expects_nothing_beyond_the_end(overrides: Overrides, clock: bool) -> None:
+    config = resolve(load_config(overrides(**settings("anil", policy__clock=clock))))
+    (trials,) = assemble(config).collectors[0].collect(HORIZON)[0].values()
+    assert isinstance(trials, Trials)
+    assert torch.equal(trials.target[:, -1, -1], trials.lived.reward[:, -1, -1]) == clock
+    assert not torch.equal(trials.target[:, 0, -1], trials.lived.reward[:, 0, -1])  # the next episode follows
 
 
 def test_rules_are_told_first(overrides: Overrides) -> None:
