@@ -57,15 +57,20 @@ def split_row(family: Family, split: Split) -> tuple[str, ...]:
     """Return a split as texts, one for each of SPLIT_COLUMNS."""
     variants = family.split(split.name)
     found = digest([variant.variant_id for variant in variants])
-    hashed = family.hashing.rules if family.hashing else ()
+    hashed = _hashed(family, split)
     varies = [
         f"{name} {domain}"
         for name, domain in split.domains.items()
         if name not in hashed or len(domain.values) < len(family.rules[name].values())
     ]
-    if hashed:
+    if split.share is not None:
         varies.append(f"combinations of {', '.join(hashed)} that hash into {share_text(split.share)}")
     return split.name, str(len(variants)), "; ".join(varies), found
+
+
+def _hashed(family: Family, split: Split) -> tuple[str, ...]:
+    """Return the rules of whose combinations a split takes a share."""
+    return family.hashing.rules if family.hashing is not None and split.share is not None else ()
 
 
 def disjointness(family: Family) -> list[str]:
@@ -122,7 +127,7 @@ def split_record(family: Family, split: Split) -> dict[str, Any]:
             name: {"intervals": domain.intervals} if domain.intervals else domain.values
             for name, domain in split.domains.items()
         },
-        "hashed": list(family.hashing.rules) if family.hashing else [],
+        "hashed": list(_hashed(family, split)),
         "share": split.share,
         "digest": digest([variant.variant_id for variant in variants]),
     }

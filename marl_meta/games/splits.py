@@ -89,9 +89,9 @@ class Split:
     place: str
     """The file and key that declare it, as complaints begin."""
     domains: Mapping[str, Domain]
-    """Domains of the rules that the split names or hashes; every other rule stays at its default."""
-    share: Interval
-    """[from, to) of the combinations' numbers; (0, 1) is all of them."""
+    """Domains of the rules that the split names, or takes a share of; every other rule stays at its default."""
+    share: Interval | None
+    """[from, to) of the numbers of all combinations of the hashed rules; None for a split that is not made of them."""
     count: int | None
     """How many distinct variants are drawn; None for the whole product."""
     seed: int
@@ -109,7 +109,8 @@ class Split:
         if self.count is None:
             found = [rules for rules in self._product() if self._shares(rules, hashing) and wanted(rules)]
             if not found:
-                raise UserError(f"{self.place} holds no variant: no combination hashes into {share_text(self.share)}.")
+                share = share_text(self.share or (0.0, 1.0))
+                raise UserError(f"{self.place} holds no variant: no combination hashes into {share}.")
             return found
         return self._drawn(self.count, hashing, wanted)
 
@@ -135,7 +136,7 @@ class Split:
         return found
 
     def _shares(self, rules: Rules, hashing: CombinationHash | None) -> bool:
-        return hashing is None or self.share[0] <= hashing.number(rules) < self.share[1]
+        return hashing is None or self.share is None or self.share[0] <= hashing.number(rules) < self.share[1]
 
 
 def draw_distinct(draw: Callable[[], Rules | None], count: int) -> list[Rules]:
@@ -161,7 +162,7 @@ def digest(variant_ids: list[str]) -> str:
 
 def witness(a: Split, b: Split, rules: Mapping[str, Rule]) -> str | None:
     """Return in words why no variant is in both splits, or None when nothing shows it."""
-    if a.share[1] <= b.share[0] or b.share[1] <= a.share[0]:
+    if a.share and b.share and (a.share[1] <= b.share[0] or b.share[1] <= a.share[0]):
         return f"their combinations hash into {share_text(a.share)} against {share_text(b.share)}"
     for name, rule in rules.items():
         default = Domain(values=(rule.default,))
@@ -204,11 +205,12 @@ def _read_hash(entry: Entry, rules: Mapping[str, Rule]) -> CombinationHash:
 
 def _read_split(entry: Entry, name: str, rules: Mapping[str, Rule], hashing: CombinationHash | None) -> Split:
     given = entry.mapping(("share", "rules", "variants", "seed", "digest"), required=("variants",))
-    domains = {rule: Domain(values=tuple(rules[rule].values())) for rule in hashing.rules} if hashing else {}
+    share = _read_share(entry.child("share"), hashing) if "share" in given else None
+    hashed = hashing.rules if hashing is not None and share is not None else ()
+    domains = {rule: Domain(values=tuple(rules[rule].values())) for rule in hashed}
     for rule in entry.child("rules").named() if "rules" in given else {}:
         _require_rule(entry.child("rules"), rule, rules)
         domains[rule] = _read_domain(entry.child("rules").child(rule), rules[rule])
-    share = _read_share(entry.child("share"), hashing) if "share" in given else (0.0, 1.0)
     count = _read_count(entry.child("variants"), domains)
     if count is not None and "seed" not in given:
         raise UserError(f"{entry.place}.seed is missing; a number of variants is drawn by an integer seed.")

@@ -48,6 +48,13 @@ def test_a_whole_product_and_its_complement(toy: Family) -> None:
     assert len(toy.split("ood")) == 2
 
 
+def test_a_split_without_a_share_is_what_its_rules_say(write_family: Any) -> None:
+    family = load_family(write_family(", payoff: [[0, 1, -1]], control: [plain]", ""))
+    first, second = family.split("ood")  # which combinations there are does not concern it
+    default = family.complete({})
+    assert [one.rules for one in (first, second)] == [default | {"walkers": walkers} for walkers in (5, 6)]
+
+
 def test_the_hash_is_frozen() -> None:
     hashing = CombinationHash(("control", "payoff"), 1)
     number = hashing.number({"payoff": [1, 0, -1], "control": "plain", "walkers": 3})
@@ -142,7 +149,7 @@ BROKEN = [
     (HELD_OUT, "held_out: 3", "splits.held_out must be a mapping of keys to values, not 3."),
     (
         "share: [0.7, 1.0]",
-        "rules: {walkers: [5]}",
+        "rules: {walkers: [5], payoff: [[0, 1, -1]]}",
         "splits: held_out and ood may share variants; they need disjoint shares of the hash, or one rule with ",
     ),
 ]
