@@ -32,6 +32,10 @@ _REPORT = "Folder, new or empty, for a page (report.html, where teams can adapt)
 _ORACLE = (
     "Team (trained with meta=oracle) that scores 1, told the hidden rules; by default each team itself, told them."
 )
+_SIDE = (
+    "Of a game of several sides the one on which adaptation is scored, the others being played by a hand-written "
+    "player, else at random; by default the first on which a team can be told the hidden rules."
+)
 _WANDB = "Whether the numbers also go to W&B: a run for each team, whose files are kept in the report's folder."
 _GROUP = "Count teams that were trained with the same meta also together, as seeds of one learner."
 
@@ -60,6 +64,7 @@ def evaluate(  # noqa: PLR0913 (the options of a command)
     kwargs: Kwargs = None,
     schema: Schema = None,
     oracle: Annotated[Path | None, typer.Option(help=_ORACLE)] = None,
+    side: Annotated[str | None, typer.Option(help=_SIDE)] = None,
     group: Annotated[bool, typer.Option("--group", help=_GROUP)] = False,
     report: Annotated[Path | None, typer.Option(help=_REPORT)] = None,
     wandb: Annotated[WandbMode, typer.Option(help=_WANDB)] = WandbMode.OFF,
@@ -88,6 +93,7 @@ def evaluate(  # noqa: PLR0913 (the options of a command)
                 seed=seed,
                 deterministic=deterministic,
                 oracle=oracle,
+                side=side,
                 group=group,
                 report=advance,
             )
@@ -116,7 +122,7 @@ def show(evaluation: Evaluation) -> None:
         for name, reason in split.absent.items():
             console.print(f"{_shown(name)} did not play on {_shown(split.split)}: {_shown(reason)}", highlight=False)
         if split.adaptation is not None:
-            console.print(f"[bold]How well they adapt[/bold] to {_shown(', '.join(split.adaptation.hidden))}")
+            console.print(f"[bold]How well they adapt[/bold] to {_shown(_ground(split.adaptation))}", highlight=False)
             if any(one.curve is not None for one in split.adaptation.learners):
                 console.print(_score_table(split.adaptation))
             for line in _remarks(split.adaptation):
@@ -124,6 +130,12 @@ def show(evaluation: Evaluation) -> None:
     several = any(len(split.variant_ids) > 1 for split in evaluation.splits)
     note = "Intervals: 95 %, by bootstrap over games: of the mean over exactly these variants"
     console.print(f"{note}{'; over variants: of the mean over all of their kind' if several else ''}.", style="dim")
+
+
+def _ground(adaptation: Adaptation) -> str:
+    """Return what is to be found out, and of several sides who plays against whom."""
+    hidden = ", ".join(adaptation.hidden)
+    return hidden if adaptation.against is None else f"{hidden}: {adaptation.side}, against {adaptation.against}"
 
 
 def _score_table(adaptation: Adaptation) -> Table:

@@ -66,6 +66,10 @@ class Share:
 class Adaptation:
     """All that an evaluation found about adaptation on one split."""
 
+    side: str
+    """The side whose play is scored."""
+    against: str | None
+    """Who played the other sides; None in games of one side."""
     hidden: tuple[str, ...]
     """The hidden rules that vary."""
     varying: tuple[str, ...]
@@ -101,6 +105,8 @@ class Adaptation:
     def record(self) -> dict[str, Any]:
         """Return it as plain values."""
         return {
+            "side": self.side,
+            "against": self.against,
             "hidden_rules": list(self.hidden),
             "learners": [
                 {"name": learner.name, "role": learner.role, "members": list(learner.members), **self.scores(learner)}
@@ -175,6 +181,8 @@ def adaptation(
     ids, rules = variants
     varying = [rule for rule in rules[0] if len({repr(each[rule]) for each in rules}) > 1]
     return Adaptation(
+        side=lineup.side,
+        against=lineup.against,
         hidden=lineup.hidden,
         varying=(*lineup.hidden, *(rule for rule in varying if rule not in lineup.hidden)),
         variant_ids=tuple(ids),

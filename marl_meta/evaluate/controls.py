@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from marl_meta.evaluate.calibration import Calibration, Watcher
 from marl_meta.evaluate.ground import Ground
-from marl_meta.evaluate.lineup import Player, able, team_player
+from marl_meta.evaluate.lineup import RANDOM, Player, able, scripted_players, team_player
 from marl_meta.rollout import Controller
 from marl_meta.team import Team, TeamController
-from marl_meta.types import IntArray, Observation, Snapshot, Step, UserError, VectorGame
+from marl_meta.types import IntArray, Observation, Snapshot, Step, TeamLayout, UserError, VectorGame
 from marl_meta.wording import listed
 
 
@@ -18,6 +18,10 @@ from marl_meta.wording import listed
 class Lineup:
     """Who plays where adaptation is measured, besides random and hand-written play."""
 
+    side: str
+    """The side whose play is scored."""
+    against: str | None
+    """Who plays the others there: who knows the hidden rules no better than before; None in games of one side."""
     players: tuple[Player, ...]
     """The teams, and after each its controls."""
     oracles: dict[str, str]
@@ -31,43 +35,51 @@ class Lineup:
 
 
 def adaptation_lineup(
-    ground: Ground, teams: Mapping[str, Team], oracle: Team | None, episodes: int, seed: int, *, deterministic: bool
-) -> Lineup | None:
+    ground: Ground, teams: Mapping[str, Team], oracle: Team | None, episodes: int, seed: int, side: str | None = None,
+    *, deterministic: bool,
+) -> Lineup | None:  # fmt: skip
     """Return who plays where there is something to adapt to: hidden rules that vary, and a team that can be told them.
 
-    None where there is not, or where several sides meet. Raises UserError where an `oracle` is given and there is not,
-    or where it cannot play the game or be told its hidden rules.
+    None where there is not. Of a game of several sides `side` is scored (by default the first on which a team can be
+    told), against the family's first hand-written player that can play the other, else against random play. Raises
+    UserError where an `oracle` or a `side` is given and there is nothing to adapt to, where there is no such side, and
+    for an oracle that cannot play it or be told the game's hidden rules.
     """
     hidden = hidden_rules(ground)
-    if not hidden and oracle is None:
-        return None
+    if not hidden:
+        if oracle is None and side is None:
+            return None
+        raise UserError(
+            f"There is nothing to adapt to on {ground.label!r} of {ground.game}, where no hidden rules vary; leave out "
+            f"--{'oracle' if side is None else 'side'}, or choose a split in which some do."
+        )
     game = ground.open(1, episodes, seed)
     game.close()
     sides = [game.layout.teams[index] for index in sorted({int(team) for team in game.agent_team})]
-    something = bool(hidden) and len(sides) == 1
+    scored = _scored(game, sides, side, [*teams.values()] if oracle is None else [oracle])
     if oracle is not None:
-        if not something:
-            reason = "several sides meet" if hidden else "no hidden rules vary"
-            raise UserError(
-                f"An oracle has nothing to tell on {ground.label!r} of {ground.game}, where {reason}; leave out "
-                "--oracle, or choose a split of a game of one side in which hidden rules vary."
-            )
-        _check(oracle, game)
-    tellers = [name for name, team in teams.items() if _can_be_told(team, game)]
-    if not something or (oracle is None and not tellers):
+        _check(oracle, game, scored)
+    tellers = [name for name, team in teams.items() if _can_be_told(team, game, scored)]
+    if oracle is None and not tellers:
+        if side is not None:
+            raise UserError(f"None of the teams can play the side {side!r} and be told the hidden rules there.")
         return None
-    watched = [name for name in tellers if teams[name].policy_for(sides[0]) in teams[name].beliefs]
+    watched = [name for name in tellers if teams[name].policy_for(scored) in teams[name].beliefs]
     calibrations = {name: Calibration(episodes) for name in watched}
     players: list[Player] = []
     oracles: dict[str, str] = {}
     controls: dict[str, str] = {}
     for name, team in teams.items():
-        measure = told_name(oracle.name if oracle is not None else name if name in tellers else tellers[0])
         own = team_player(name, team, deterministic=deterministic)
-        players.append(_watched(own, team, calibrations[name], deterministic=deterministic) if name in watched else own)
+        if name in watched:
+            own = _watched(own, team, calibrations[name], scored.name, deterministic=deterministic)
+        players.append(own)
+        if not own.can_play(scored):
+            continue
+        measure = told_name(oracle.name if oracle is not None else name if name in tellers else tellers[0])
         oracles[name] = measure
         if episodes > 1:
-            players.append(reset_player(name, own))
+            players.append(reset_player(name, team_player(name, team, deterministic=deterministic)))
             oracles[reset_name(name)], controls[reset_name(name)] = measure, name
         if oracle is None and name in tellers:
             players.append(told_player(name, team, deterministic=deterministic))
@@ -76,7 +88,28 @@ def adaptation_lineup(
         players.append(told_player(oracle.name, oracle, deterministic=deterministic))
         oracles[told_name(oracle.name)] = told_name(oracle.name)
     _refuse_twins(players)
-    return Lineup(tuple(players), oracles, controls, hidden, calibrations)
+    against = _opponent(ground, sides, scored)
+    return Lineup(scored.name, against, tuple(players), oracles, controls, hidden, calibrations)
+
+
+def _scored(game: VectorGame, sides: Sequence[TeamLayout], side: str | None, tellers: Sequence[Team]) -> TeamLayout:
+    """Return the side to score: the one that is asked for, else the first on which somebody can be told the rules."""
+    if side is not None:
+        if side not in [one.name for one in sides]:
+            raise UserError(f"There is no side {side!r}; the sides are {listed(one.name for one in sides)}.")
+        return next(one for one in sides if one.name == side)
+    able_there = (one for one in sides if any(_can_be_told(team, game, one) for team in tellers))
+    return next(able_there, sides[0])
+
+
+def _opponent(ground: Ground, sides: Sequence[TeamLayout], scored: TeamLayout) -> str | None:
+    """Return who plays the other sides where `scored` is: the same for all, and nobody who learns during a trial."""
+    others = [one for one in sides if one is not scored]
+    if not others:
+        return None
+    if len(others) > 1 or ground.family is None:
+        return RANDOM
+    return next((one.name for one in scripted_players(ground.family) if one.can_play(others[0])), RANDOM)
 
 
 def hidden_rules(ground: Ground) -> tuple[str, ...]:
@@ -142,10 +175,12 @@ class Forgetful:
         self._player.restore(snapshot)
 
 
-def _watched(player: Player, team: Team, calibration: Calibration, *, deterministic: bool) -> Player:
-    """Return the same player, what it believes being counted."""
+def _watched(player: Player, team: Team, calibration: Calibration, scored: str, *, deterministic: bool) -> Player:
+    """Return the same player, what it believes where it plays the side `scored` being counted."""
 
     def make(game: VectorGame, side: str, seed: int) -> Controller:
+        if side != scored:
+            return player.make(game, side, seed)
         own = team.controller(game.layout, plays=side, seed=seed, deterministic=deterministic)
         assert isinstance(own, TeamController)  # those that adapt by gradients hold no beliefs
         return Watcher(own, team.knowledge(game.layout, side), game, calibration)
@@ -153,16 +188,15 @@ def _watched(player: Player, team: Team, calibration: Calibration, *, determinis
     return replace(player, make=make)
 
 
-def _check(team: Team, game: VectorGame) -> None:
-    """Raise UserError unless the team can play the only side of the game and be told its hidden rules."""
-    side = game.layout.teams[int(game.agent_team[0])].name
-    team.controller(game.layout, side)
-    team.knowledge(game.layout, side)
+def _check(team: Team, game: VectorGame, side: TeamLayout) -> None:
+    """Raise UserError unless the team can play a side of the game and be told its hidden rules."""
+    team.controller(game.layout, side.name)
+    team.knowledge(game.layout, side.name)
 
 
-def _can_be_told(team: Team, game: VectorGame) -> bool:
+def _can_be_told(team: Team, game: VectorGame, side: TeamLayout) -> bool:
     try:
-        _check(team, game)
+        _check(team, game, side)
     except UserError:
         return False
     return True

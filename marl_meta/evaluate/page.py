@@ -78,7 +78,9 @@ def _summary(evaluation: Evaluation) -> str:
 
 def _split(split: SplitEvaluation, adaptation: Adaptation) -> Iterator[str]:
     games = f"{len(split.variant_ids)} variants, {split.games_per_variant} trials of each"
-    yield f"<h2>{_text(split.split)}</h2>\n<p>{_text(games)}. Hidden: {_text(', '.join(adaptation.hidden))}.</p>"
+    hidden = f"Hidden: {', '.join(adaptation.hidden)}."
+    scored = "" if adaptation.against is None else f" Scored: {adaptation.side}, against {adaptation.against}."
+    yield f"<h2>{_text(split.split)}</h2>\n<p>{_text(games)}. {_text(hidden + scored)}</p>"
     for name, reason in split.absent.items():
         yield f'<p class="note">{_text(name)} did not play: {_text(reason)}</p>'
     yield '<div class="figures">'
@@ -140,7 +142,7 @@ def _cost_table(split: SplitEvaluation, adaptation: Adaptation) -> str:
         if learner.role != "team":
             continue
         known = adaptation.trained[learner.name]
-        played = split.against(split.sides[0], None)[learner.name]
+        played = split.against(adaptation.side, adaptation.against)[learner.name]
         how = f"{known['meta']}, flat" if known["meta"] and known["encoder"] == "flat" else known["meta"]
         trained = [how, _number(known["env_steps"]), _number(known["seconds"])]
         cost = [f"{played.env_steps:,}", f"{played.seconds:.1f}", learner.oracle]

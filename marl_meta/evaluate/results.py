@@ -122,8 +122,9 @@ class SplitEvaluation:
             "env_steps": own.env_steps,
             "seconds": own.seconds,
         }
-        if self.adaptation is not None:
-            record |= _adaptation_record(self.adaptation, player, beside, side)
+        found = self.adaptation
+        if found is not None and side == found.side:
+            record |= _adaptation_record(found, player, self.against(side, found.against))
         if opponent is not None:
             record["against"] = {
                 name: estimate_record(self.against(side, name)[player].estimates[side])
@@ -185,8 +186,9 @@ def estimate_record(estimate: Estimate) -> dict[str, Any]:
     }
 
 
-def _adaptation_record(adaptation: Adaptation, player: str, beside: Mapping[str, Result], side: str) -> dict[str, Any]:
+def _adaptation_record(adaptation: Adaptation, player: str, beside: Mapping[str, Result]) -> dict[str, Any]:
     """Return a team's scores, and what they are measured by: an agent's returns as elsewhere, and the team's sums."""
+    side = adaptation.side
     learner = adaptation.learner(player)
     assert learner is not None
     return {

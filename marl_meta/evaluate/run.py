@@ -57,6 +57,7 @@ def evaluate(  # noqa: PLR0913 (all that may be asked of an evaluation)
     seed: int = 0,
     deterministic: bool = False,
     oracle: str | Path | Team | None = None,
+    side: str | None = None,
     group: bool = False,
     report: Report = unreported,
 ) -> Evaluation:
@@ -79,6 +80,8 @@ def evaluate(  # noqa: PLR0913 (all that may be asked of an evaluation)
         deterministic: whether trained teams take their likeliest action instead of sampling one.
         oracle: a team (trained with meta=oracle) which, told the hidden rules, scores 1; by default each team itself,
             told them.
+        side: of a game of several sides the one on which adaptation is scored; by default the first on which a team
+            can be told the hidden rules.
         group: whether teams of the same `meta` also count together, as seeds of one learner.
         report: is told of the progress.
 
@@ -97,7 +100,7 @@ def evaluate(  # noqa: PLR0913 (all that may be asked of an evaluation)
     absent = [_without_room(ground, loaded, teller) for ground in grounds]
     present = [{name: team for name, team in loaded.items() if name not in without} for without in absent]
     lineups = [
-        adaptation_lineup(ground, there, teller, length, seed, deterministic=deterministic)
+        adaptation_lineup(ground, there, teller, length, seed, side, deterministic=deterministic)
         for ground, there in zip(grounds, present, strict=True)
     ]
     parts: list[SplitEvaluation] = []
@@ -108,7 +111,7 @@ def evaluate(  # noqa: PLR0913 (all that may be asked of an evaluation)
             players = [*(lineup.players if lineup is not None else trained), *standing_players(ground)]
             part = evaluate_players(
                 ground, players, length, games_per_variant or ground.games_per_variant, seed,
-                _portion(report, index, len(grounds)),
+                _portion(report, index, len(grounds)), lineup,
             )  # fmt: skip
             part = replace(part, absent=absent[index])
             parts.append(part if lineup is None else _with_adaptation(part, ground, lineup, there, seed, group=group))
@@ -137,10 +140,11 @@ def _without_room(ground: Ground, teams: Mapping[str, Team], oracle: Team | None
 def _with_adaptation(
     part: SplitEvaluation, ground: Ground, lineup: Lineup, teams: Mapping[str, Team], seed: int, *, group: bool
 ) -> SplitEvaluation:
-    """Return an evaluation of a game of one side with what its returns say about adaptation."""
-    (side,) = part.sides
-    earned = {result.players[side]: result.earned[side].total for result in part.results}
-    found = adaptation(lineup, earned, (part.variant_ids, ground.rules), teams, seed, group=group)
+    """Return an evaluation with what returns on the scored side say about adaptation."""
+    results = part.against(lineup.side, lineup.against)
+    earned = {name: result.earned[lineup.side].total for name, result in results.items()}
+    there = {name: team for name, team in teams.items() if name in lineup.oracles}
+    found = adaptation(lineup, earned, (part.variant_ids, ground.rules), there, seed, group=group)
     return replace(part, adaptation=found)
 
 
@@ -156,8 +160,9 @@ def evaluate_players(
     games_per_variant: int,
     seed: int,
     report: Report = unreported,
+    lineup: Lineup | None = None,
 ) -> SplitEvaluation:
-    """Return what came of every match-up of `players` on a ground."""
+    """Return what came of every match-up of `players` on a ground; controls play where the `lineup` scores them."""
     rounds = math.ceil(games_per_variant * ground.num_variants / max(ground.at_once, ground.num_variants))
     copies = math.ceil(games_per_variant / rounds)
     game = ground.open(1, episodes, seed)
@@ -165,7 +170,7 @@ def evaluate_players(
     game.close()
     sides = [side for side in game.layout.teams if side.name in slots]
     by_name = {player.name: player for player in players}
-    pairings = matchups(sides, players)
+    pairings = [one for one in matchups(sides, players) if lineup is None or _of_use(dict(one), lineup, by_name)]
     total = len(pairings) * ground.num_variants * copies * rounds * episodes
     done = 0
     results = []
@@ -188,6 +193,14 @@ def evaluate_players(
         origins={player.name: player.origin for player in players},
         results=tuple(results),
     )
+
+
+def _of_use(pairing: Mapping[str, str], lineup: Lineup, players: Mapping[str, Player]) -> bool:
+    """Return whether no control plays in a match-up, or it is what scores the control."""
+    if all(players[name].origin != "control" for name in pairing.values()):
+        return True
+    others = {name for side, name in pairing.items() if side != lineup.side}
+    return others == (set() if lineup.against is None else {lineup.against})
 
 
 def _play(

@@ -75,7 +75,7 @@ def test_scores_of_a_team_that_finds_out_and_of_one_that_forgets(ground) -> None
     np.testing.assert_array_equal(earned["trier (reset)"].mean(1), [[float(shift == 0)] * 3 for shift in shifts])
     np.testing.assert_array_equal(earned["told"], 1.0)
     oracles = dict.fromkeys(("trier", "trier (reset)", "told"), "told")
-    lineup = Lineup(players, oracles, {"trier (reset)": "trier"}, ("shift",), {})
+    lineup = Lineup("players", None, players, oracles, {"trier (reset)": "trier"}, ("shift",), {})
     scored = adaptation(lineup, earned, (found.variant_ids, ground.rules), {}, 0, group=False)
     curve = scored.learner("trier").curve
     # Random play is right in a third of the cases: S is 1 where right, else (0 - 1/3) / (1 - 1/3) = -1/2.
@@ -106,12 +106,32 @@ def test_a_team_is_its_own_oracle_unless_one_is_given(wise, make_learner) -> Non
 
 def test_where_nothing_is_to_be_found_out_returns_are_all(wise) -> None:
     own = load_team(wise)
-    for split in ("known", "two_sides"):
-        assert adaptation_lineup(family_ground(GUESS, split), {"wise": own}, None, 3, 0, deterministic=False) is None
+    assert adaptation_lineup(family_ground(GUESS, "known"), {"wise": own}, None, 3, 0, deterministic=False) is None
     found = evaluate(wise, split="known", games_per_variant=2)
     assert found.splits[0].adaptation is None
     assert found.record()["adaptation"] == []
     assert "S_iqm" not in found.record()["teams"][0]
+
+
+def test_one_side_of_two_is_scored_against_somebody_who_stays_the_same(wise, make_learner) -> None:
+    found = evaluate([wise, make_learner(GUESS)], split="two_sides", games_per_variant=30)
+    (split,) = found.splits
+    assert split.sides == ("players", "rivals")
+    assert (split.adaptation.side, split.adaptation.against) == ("players", "random")
+    assert {one.name for one in split.adaptation.learners} == {
+        "wise", "wise (reset)", "wise (told)", "learner", "learner (reset)", "random"
+    }  # fmt: skip
+    np.testing.assert_allclose(split.adaptation.learner("wise (told)").curve.iqm, 1.0, atol=0.02)
+    assert abs(split.adaptation.learner("learner").curve.iqm[-1]) < 0.5
+    # Controls meet that opponent alone, and play the scored side alone.
+    told = [result.players for result in split.results if "wise (told)" in result.players.values()]
+    assert told == [{"players": "wise (told)", "rivals": "random"}]
+    records = {record["team"]: record for record in found.record()["teams"] if record["side"] == "players"}
+    by_hand = split.result({"players": "wise", "rivals": "random"}).earned["players"].total
+    told_sum = split.result({"players": "wise (told)", "rivals": "random"}).earned["players"].total
+    assert records["wise"]["oracle_sum"] == pytest.approx(told_sum.astype("f8").mean((0, 1)))
+    assert by_hand.shape == told_sum.shape
+    assert found.record()["adaptation"][0]["against"] == "random"
 
 
 def test_where_nothing_can_be_won_there_is_no_score(wise) -> None:
@@ -183,7 +203,10 @@ def test_values_of_a_rule_have_short_names() -> None:
         ({"episodes": 0}, "episodes cannot be 0"),
         ({"oracle": "nowhere"}, "is not a team"),
         ({"split": "known"}, "no hidden rules vary"),
-        ({"split": "two_sides"}, "several sides meet"),
+        ({"split": "known", "oracle": None, "side": "players"}, "nothing to adapt to on 'known'.*leave out --side"),
+        ({"split": "two_sides", "side": "referees"}, "no side 'referees'; the sides are players, rivals"),
+        ({"split": "two_sides", "side": "rivals"}, "cannot play 'rivals'"),
+        ({"split": "two_sides", "oracle": None, "side": "rivals"}, "None of the teams can play the side 'rivals'"),
         ({"oracle": "harvest"}, "cannot play"),
         ({"oracle": "learner"}, "cannot be told hidden rules"),
     ],
