@@ -41,7 +41,7 @@ def adaptation_lineup(
     """Return who plays where there is something to adapt to: hidden rules that vary, and a team that can be told them.
 
     None where there is not. Of a game of several sides `side` is scored (by default the first on which a team can be
-    told), against the family's first hand-written player that can play the other, else against random play. Raises
+    told), against the family's last hand-written player that can play the other, else against random play. Raises
     UserError where an `oracle` or a `side` is given and there is nothing to adapt to, where there is no such side, and
     for an oracle that cannot play it or be told the game's hidden rules.
     """
@@ -109,7 +109,8 @@ def _opponent(ground: Ground, sides: Sequence[TeamLayout], scored: TeamLayout) -
         return None
     if len(others) > 1 or ground.family is None:
         return RANDOM
-    return next((one.name for one in scripted_players(ground.family) if one.can_play(others[0])), RANDOM)
+    able_there = [one.name for one in scripted_players(ground.family) if one.can_play(others[0])]
+    return able_there[-1] if able_there else RANDOM
 
 
 def hidden_rules(ground: Ground) -> tuple[str, ...]:
