@@ -145,7 +145,7 @@ def _score_table(adaptation: Adaptation) -> Table:
     table = _new_table("player")
     episodes = next((len(one.curve.iqm) for one in adaptation.learners if one.curve is not None), 0)
     for column in (*(f"S_{k + 1}" for k in range(episodes)), "area", "to 0.9"):
-        table.add_column(column, justify="right")  # on a narrow terminal, intervals go below the scores
+        table.add_column(column, justify="right", min_width=5)  # on a narrow terminal, intervals go below the scores
     for one in adaptation.learners:
         if (found := one.curve) is None:
             continue
