@@ -72,6 +72,8 @@ class Experience:
     path: str = "fused"
     hidden: FloatArray | None = None
     """[T,B,R'] the rules, for those who guess them."""
+    variant: Tensor | None = None
+    """int [T,M] the number of the variant that was played."""
 
     @property
     def num_games(self) -> int:
@@ -209,6 +211,7 @@ class Collector:
     def _collect(self, horizon: int) -> tuple[dict[str, Experience], EpisodeTotals]:
         totals = EpisodeTotals()
         books = {name: _Book(seat, horizon) for name, seat in self.seats.items()}
+        played: list[IntArray] = []
         for time in range(horizon):
             observation = self.step.observation
             acting = observation.acting
@@ -219,6 +222,7 @@ class Collector:
             for agents, controller in self.fixed.values():
                 actions[:, agents] = controller.act(observation)
             variants = self.game.variant_numbers
+            played.append(variants)
             self.step = step = self.game.step(actions)
             for _, controller in self.fixed.values():
                 controller.observe(step)
@@ -230,7 +234,7 @@ class Collector:
                 book.seat.tell(step.trial_over)
             self._count(step, acting, variants, totals)
         hidden = self.game.hidden_rules if self.asks else None
-        return {name: book.close(self.step, hidden) for name, book in books.items()}, totals
+        return {name: book.close(self.step, hidden, np.stack(played)) for name, book in books.items()}, totals
 
     def _count(self, step: Step, acting: BoolArray, variants: IntArray, totals: EpisodeTotals) -> None:
         self.running += step.reward
@@ -360,8 +364,11 @@ class _Book:
         value: Tensor = seat.run(seat.scratch.read(slice(0, 1), device=seat.device), starts).value[0]
         return value.cpu()
 
-    def close(self, step: Step, hidden: FloatArray | None) -> Experience:
-        """Return the experience; `step` is where the games stand now, `hidden` [B,R'] their rules."""
+    def close(self, step: Step, hidden: FloatArray | None, variants: IntArray) -> Experience:
+        """Return the experience; `step` is where the games stand now, `hidden` [B,R'] their rules.
+
+        `variants` [T,B] are the numbers of those that were played.
+        """
         seat = self.seat
         next_value = torch.zeros_like(self.value)
         next_value[:-1] = self.value[1:]
@@ -388,6 +395,7 @@ class _Book:
             device=device,
             path=seat.path,
             hidden=np.stack(self.hidden) if seat.inputs.design.guesses else None,
+            variant=torch.from_numpy(np.repeat(variants, len(seat.agents), axis=1)),
         )
 
     def _testimony(self) -> Testimony | None:

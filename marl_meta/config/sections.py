@@ -147,6 +147,8 @@ class AlgorithmConfig(_Section):
     """Whether value targets are scaled by their running mean and deviation."""
     normalise_advantage: bool
     """Whether advantages are scaled over each batch."""
+    balance_variants: bool
+    """Whether they are first scaled by what is usual on their variant, so that all variants count alike."""
 
 
 class BeliefConfig(_Section):

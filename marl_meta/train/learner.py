@@ -17,7 +17,7 @@ from marl_meta.meta.belief import BeliefSettings, improve_belief
 from marl_meta.meta.plan import Plan
 from marl_meta.nets.inputs import PolicyDesign, PolicyInputs
 from marl_meta.nets.policy import RelationalPolicy
-from marl_meta.rl.normalise import ValueNormaliser
+from marl_meta.rl.normalise import ValueNormaliser, VariantScale
 from marl_meta.rl.ppo import PpoSettings, update
 from marl_meta.rl.returns import explained_variance
 from marl_meta.rl.sharding import Workers
@@ -49,6 +49,7 @@ class Learner:
             else None
         )
         self.normaliser = ValueNormaliser()
+        self.variants = VariantScale()
         self.order = np.random.default_rng(seed)
 
     def improve(self, shares: Sequence[Experience], progress: float, workers: Workers) -> dict[str, float]:
@@ -104,6 +105,8 @@ class Learner:
             normaliser.update(target, weight, self.policy.critic)
             if self.adapter is not None:
                 self.adapter.value_scale.copy_(torch.tensor([normaliser.centre(), normaliser.scale()]))
+        if algorithm.balance_variants:
+            self._balance(shares)
         advantage = torch.cat([share.advantage.flatten() for share in shares])[weight.bool()]
         centre, scale = 0.0, 1.0
         if algorithm.normalise_advantage and len(advantage):
@@ -114,11 +117,21 @@ class Learner:
             share.value = normaliser.normalise(value)
         return explained
 
+    def _balance(self, shares: Sequence[Experience]) -> None:
+        """Put advantages in units of what is usual on their variant."""
+        each = [(share, share.variant.to(share.device)) for share in shares if share.variant is not None]
+        self.variants.update(*(torch.cat([part.flatten().cpu() for part in parts]) for parts in zip(
+            *((share.advantage, share.weight, variant) for share, variant in each), strict=True
+        )))  # fmt: skip
+        for share, variant in each:
+            share.advantage = share.advantage / self.variants.scale(variant.cpu()).to(share.device)
+
     def arrays(self) -> Arrays:
         """Return the learner's whole state as arrays by name, but for `order_state`."""
         arrays = {f"policy/{name}": to_numpy(tensor) for name, tensor in self.policy.state_dict().items()}
         arrays |= {f"normaliser/{name}": to_numpy(tensor) for name, tensor in self.normaliser.state_dict().items()}
         arrays |= optimiser_arrays("optimiser", self.optimiser)
+        arrays |= self.variants.arrays("variants")
         if self.belief is not None and self.belief_optimiser is not None:
             arrays |= {f"belief/{name}": to_numpy(tensor) for name, tensor in self.belief.state_dict().items()}
             arrays |= optimiser_arrays("belief_optimiser", self.belief_optimiser)
@@ -134,6 +147,7 @@ class Learner:
         self.policy.load_state_dict(below(tensors, "policy/"))
         self.normaliser.load_state_dict(below(tensors, "normaliser/"))
         restore_optimiser(self.optimiser, below(tensors, "optimiser/"))
+        self.variants.restore(arrays, "variants")
         if self.belief is not None and self.belief_optimiser is not None:
             self.belief.load_state_dict(below(tensors, "belief/"))
             restore_optimiser(self.belief_optimiser, below(tensors, "belief_optimiser/"))
