@@ -32,6 +32,24 @@ def atomic_write_bytes(path: Path, data: bytes) -> None:
     sync_folder(path.parent)
 
 
+def remove_torn(folder: Path) -> None:
+    """Remove what writes below `folder` left beside their files when their processes were killed."""
+    for beside in folder.rglob(".*.tmp"):
+        writer = beside.suffixes[-2].lstrip(".") if len(beside.suffixes) > 1 else ""
+        if writer.isdecimal() and not _alive(int(writer)):
+            beside.unlink(missing_ok=True)
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        pass
+    return True
+
+
 def atomic_write_text(path: Path, text: str) -> None:
     """Write `text` as UTF-8 to `path`, as `atomic_write_bytes` does."""
     atomic_write_bytes(path, text.encode())

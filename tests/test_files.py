@@ -10,7 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from marl_meta.files import JsonLines, atomic_write_bytes, atomic_write_text, claim_folder, claimed_folder, read_json
+from marl_meta.files import (
+    JsonLines,
+    atomic_write_bytes,
+    atomic_write_text,
+    claim_folder,
+    claimed_folder,
+    read_json,
+    remove_torn,
+)
 from marl_meta.types import UserError
 
 
@@ -34,6 +42,19 @@ def test_failed_write_keeps_the_old_content(tmp_path: Path, monkeypatch: pytest.
         atomic_write_text(path, "new")
     assert path.read_text() == "old"
     assert [entry.name for entry in tmp_path.iterdir()] == ["a.json"]
+
+
+def test_what_killed_writers_left_is_removed(tmp_path: Path) -> None:
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    kept = {"notes.tmp", ".a.json.tmp", f".a.json.{os.getpid()}.tmp", "a.json"}
+    (tmp_path / "checkpoints").mkdir()
+    torn = tmp_path / "checkpoints" / f".00000009.safetensors.{ended.pid}.tmp"
+    for path in (torn, *(tmp_path / name for name in kept)):
+        path.write_text("half")
+    remove_torn(tmp_path)
+    assert not torn.exists()
+    assert {path.name for path in tmp_path.iterdir()} == kept | {"checkpoints"}
 
 
 def test_killed_writer_leaves_a_whole_file(tmp_path: Path) -> None:

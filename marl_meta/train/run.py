@@ -12,7 +12,7 @@ from types import FrameType
 
 from marl_meta.allocator import keep_freed_memory
 from marl_meta.config import Config, load_config
-from marl_meta.files import atomic_write_text
+from marl_meta.files import atomic_write_text, remove_torn
 from marl_meta.tracking import open_tracker
 from marl_meta.train.build import assemble, resolve
 from marl_meta.train.checkpoint import read_newest
@@ -54,6 +54,7 @@ def resume(path: str | Path, overrides: Sequence[str] = (), quiet: bool = False)
     no run, or no checkpoint that can be read.
     """
     folder, config = open_folder(Path(path))
+    remove_torn(folder.path)
     steps = _more_steps(overrides)
     if steps is not None:
         config = config.model_copy(update={"train": config.train.model_copy(update={"steps": steps})})
