@@ -33,10 +33,13 @@ def atomic_write_bytes(path: Path, data: bytes) -> None:
 
 
 def remove_torn(folder: Path) -> None:
-    """Remove what writes below `folder` left beside their files when their processes were killed."""
+    """Remove what writes below `folder` left beside their files when their processes were killed.
+
+    This process has none under way. It may have the number of one that was killed, as in a container.
+    """
     for beside in folder.rglob(".*.tmp"):
         writer = beside.suffixes[-2].lstrip(".") if len(beside.suffixes) > 1 else ""
-        if writer.isdecimal() and not _alive(int(writer)):
+        if writer.isdecimal() and (int(writer) == os.getpid() or not _alive(int(writer))):
             beside.unlink(missing_ok=True)
 
 

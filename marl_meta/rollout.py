@@ -66,14 +66,14 @@ class Experience:
     weight: Tensor
     advantage: Tensor
     target: Tensor
+    variant: Tensor
+    """int [T,B] the number of the variant that each game played."""
     testimony: Testimony | None = None
     """What beliefs about hidden rules can be learnt from."""
     device: str = "cpu"
     path: str = "fused"
     hidden: FloatArray | None = None
     """[T,B,R'] the rules, for those who guess them."""
-    variant: Tensor | None = None
-    """int [T,M] the number of the variant that was played."""
 
     @property
     def num_games(self) -> int:
@@ -335,8 +335,8 @@ class _Book:
         # Inside a trial the next episode is the future, however this one ended; an agent that died early has none.
         dead = terminated & (over | ~step.game_over[:, None])
         if self.seat.inputs.design.clock:
-            # Who sees the time knows that nothing follows (Pardo et al. 2018). What he would expect beyond the end is
-            # something that no experience corrects, and he would come to play for it.
+            # To who sees the time an end by time is an end (Pardo et al. 2018). What he expected beyond it would be
+            # corrected by no experience, and he would come to play for it.
             dead = dead | over
         self.reward[time] = _rows(step.reward[:, agents] + self._curiosity(hidden))
         self.bootstraps[time] = _rows(~dead)
@@ -391,11 +391,11 @@ class _Book:
             weight=self.weight.to(device),
             advantage=nothing,
             target=nothing,
+            variant=torch.from_numpy(variants),
             testimony=self._testimony(),
             device=device,
             path=seat.path,
             hidden=np.stack(self.hidden) if seat.inputs.design.guesses else None,
-            variant=torch.from_numpy(np.repeat(variants, len(seat.agents), axis=1)),
         )
 
     def _testimony(self) -> Testimony | None:

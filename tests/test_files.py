@@ -47,13 +47,13 @@ def test_failed_write_keeps_the_old_content(tmp_path: Path, monkeypatch: pytest.
 def test_what_killed_writers_left_is_removed(tmp_path: Path) -> None:
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()
-    kept = {"notes.tmp", ".a.json.tmp", f".a.json.{os.getpid()}.tmp", "a.json"}
+    kept = {"notes.tmp", ".a.json.tmp", f".a.json.{os.getppid()}.tmp", "a.json"}
     (tmp_path / "checkpoints").mkdir()
-    torn = tmp_path / "checkpoints" / f".00000009.safetensors.{ended.pid}.tmp"
-    for path in (torn, *(tmp_path / name for name in kept)):
+    torn = [tmp_path / "checkpoints" / f".9.safetensors.{writer}.tmp" for writer in (ended.pid, os.getpid())]
+    for path in (*torn, *(tmp_path / name for name in kept)):
         path.write_text("half")
     remove_torn(tmp_path)
-    assert not torn.exists()
+    assert not any(path.exists() for path in torn)
     assert {path.name for path in tmp_path.iterdir()} == kept | {"checkpoints"}
 
 

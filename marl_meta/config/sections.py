@@ -101,7 +101,8 @@ class PolicyConfig(_Section):
     trial_inputs: bool
     """Whether the policy is told its previous action, reward and episode end."""
     clock: bool
-    """Whether the policy is told how many steps of the trial have passed."""
+    """Whether the policy is told how many steps of the trial have passed; then an end by time is an end, and nothing is
+    expected beyond it."""
 
     @model_validator(mode="after")
     def _divisible(self) -> Self:
@@ -148,7 +149,8 @@ class AlgorithmConfig(_Section):
     normalise_advantage: bool
     """Whether advantages are scaled over each batch."""
     balance_variants: bool
-    """Whether they are first scaled by what is usual on their variant, so that all variants count alike."""
+    """Whether they are first scaled by what is usual on their variant, so that all variants count alike; not for
+    reptile, whose direction they do not enter."""
 
 
 class BeliefConfig(_Section):

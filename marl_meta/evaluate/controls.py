@@ -21,9 +21,11 @@ class Lineup:
     side: str
     """The side whose play is scored."""
     against: str | None
-    """Who plays the others there: who knows the hidden rules no better than before; None in games of one side."""
+    """Who plays the other sides where it is: the same for all who are scored. None in games of one side."""
     players: tuple[Player, ...]
     """The teams, and after each its controls."""
+    watched: dict[str, Player]
+    """By the name of a team that has beliefs: the same player, what it believes being counted."""
     oracles: dict[str, str]
     """By the name of a team or a control of it: the name of the player that its scores are measured by."""
     controls: dict[str, str]
@@ -31,7 +33,12 @@ class Lineup:
     hidden: tuple[str, ...]
     """The hidden rules that vary."""
     calibrations: dict[str, Calibration]
-    """By the name of a team that has beliefs: what they were worth, once it has played."""
+    """By the name of a team that has beliefs: what they were worth where it was scored, once it has played."""
+
+    def scores(self, pairing: Mapping[str, str]) -> bool:
+        """Return whether a match-up, players by side, is one that is scored."""
+        others = {name for side, name in pairing.items() if side != self.side}
+        return others == (set() if self.against is None else {self.against})
 
 
 def adaptation_lineup(
@@ -40,10 +47,10 @@ def adaptation_lineup(
 ) -> Lineup | None:  # fmt: skip
     """Return who plays where there is something to adapt to: hidden rules that vary, and a team that can be told them.
 
-    None where there is not. Of a game of several sides `side` is scored (by default the first on which a team can be
-    told), against the family's last hand-written player that can play the other, else against random play. Raises
-    UserError where an `oracle` or a `side` is given and there is nothing to adapt to, where there is no such side, and
-    for an oracle that cannot play it or be told the game's hidden rules.
+    None where there is not. Of a game of several sides `side` is scored (by default the first that a team can play and
+    somebody be told the rules of), against the family's last hand-written player that can play the other, else against
+    random play. Raises UserError where an `oracle` or a `side` is given and there is nothing to adapt to, where no team
+    can play such a side, and for an oracle that cannot play it or be told the game's hidden rules.
     """
     hidden = hidden_rules(ground)
     if not hidden:
@@ -56,7 +63,7 @@ def adaptation_lineup(
     game = ground.open(1, episodes, seed)
     game.close()
     sides = [game.layout.teams[index] for index in sorted({int(team) for team in game.agent_team})]
-    scored = _scored(game, sides, side, [*teams.values()] if oracle is None else [oracle])
+    scored = _scored(game, sides, side, teams, oracle)
     if oracle is not None:
         _check(oracle, game, scored)
     tellers = [name for name, team in teams.items() if _can_be_told(team, game, scored)]
@@ -64,22 +71,23 @@ def adaptation_lineup(
         if side is not None:
             raise UserError(f"None of the teams can play the side {side!r} and be told the hidden rules there.")
         return None
-    watched = [name for name in tellers if teams[name].policy_for(scored) in teams[name].beliefs]
-    calibrations = {name: Calibration(episodes) for name in watched}
+    infer = [name for name in tellers if teams[name].policy_for(scored) in teams[name].beliefs]
+    calibrations = {name: Calibration(episodes) for name in infer}
     players: list[Player] = []
+    watched: dict[str, Player] = {}
     oracles: dict[str, str] = {}
     controls: dict[str, str] = {}
     for name, team in teams.items():
         own = team_player(name, team, deterministic=deterministic)
-        if name in watched:
-            own = _watched(own, team, calibrations[name], scored.name, deterministic=deterministic)
         players.append(own)
+        if name in infer:
+            watched[name] = _watched(own, team, calibrations[name], deterministic=deterministic)
         if not own.can_play(scored):
             continue
         measure = told_name(oracle.name if oracle is not None else name if name in tellers else tellers[0])
         oracles[name] = measure
         if episodes > 1:
-            players.append(reset_player(name, team_player(name, team, deterministic=deterministic)))
+            players.append(reset_player(name, own))
             oracles[reset_name(name)], controls[reset_name(name)] = measure, name
         if oracle is None and name in tellers:
             players.append(told_player(name, team, deterministic=deterministic))
@@ -87,23 +95,28 @@ def adaptation_lineup(
     if oracle is not None:
         players.append(told_player(oracle.name, oracle, deterministic=deterministic))
         oracles[told_name(oracle.name)] = told_name(oracle.name)
-    _refuse_twins(players)
     against = _opponent(ground, sides, scored)
-    return Lineup(scored.name, against, tuple(players), oracles, controls, hidden, calibrations)
+    return Lineup(scored.name, against, tuple(players), watched, oracles, controls, hidden, calibrations)
 
 
-def _scored(game: VectorGame, sides: Sequence[TeamLayout], side: str | None, tellers: Sequence[Team]) -> TeamLayout:
-    """Return the side to score: the one that is asked for, else the first on which somebody can be told the rules."""
+def _scored(
+    game: VectorGame, sides: Sequence[TeamLayout], side: str | None, teams: Mapping[str, Team], oracle: Team | None
+) -> TeamLayout:
+    """Return the side to score: of those that a team can play the one that is asked for, else the first of use."""
+    if side is not None and side not in [one.name for one in sides]:
+        raise UserError(f"There is no side {side!r}; the sides are {listed(one.name for one in sides)}.")
+    played = [one for one in sides if any(able(team)(one) for team in teams.values())]
     if side is not None:
-        if side not in [one.name for one in sides]:
-            raise UserError(f"There is no side {side!r}; the sides are {listed(one.name for one in sides)}.")
-        return next(one for one in sides if one.name == side)
-    able_there = (one for one in sides if any(_can_be_told(team, game, one) for team in tellers))
-    return next(able_there, sides[0])
+        if side not in [one.name for one in played]:
+            raise UserError(f"None of the teams can play the side {side!r}.")
+        return next(one for one in played if one.name == side)
+    tellers = [*teams.values()] if oracle is None else [oracle]
+    of_use = (one for one in played if any(_can_be_told(team, game, one) for team in tellers))
+    return next(of_use, (played or sides)[0])
 
 
 def _opponent(ground: Ground, sides: Sequence[TeamLayout], scored: TeamLayout) -> str | None:
-    """Return who plays the other sides where `scored` is: the same for all, and nobody who learns during a trial."""
+    """Return who plays the other sides where `scored` is."""
     others = [one for one in sides if one is not scored]
     if not others:
         return None
@@ -176,12 +189,10 @@ class Forgetful:
         self._player.restore(snapshot)
 
 
-def _watched(player: Player, team: Team, calibration: Calibration, scored: str, *, deterministic: bool) -> Player:
-    """Return the same player, what it believes where it plays the side `scored` being counted."""
+def _watched(player: Player, team: Team, calibration: Calibration, *, deterministic: bool) -> Player:
+    """Return the same player, what it believes being counted."""
 
     def make(game: VectorGame, side: str, seed: int) -> Controller:
-        if side != scored:
-            return player.make(game, side, seed)
         own = team.controller(game.layout, plays=side, seed=seed, deterministic=deterministic)
         assert isinstance(own, TeamController)  # those that adapt by gradients hold no beliefs
         return Watcher(own, team.knowledge(game.layout, side), game, calibration)
@@ -201,10 +212,3 @@ def _can_be_told(team: Team, game: VectorGame, side: TeamLayout) -> bool:
     except UserError:
         return False
     return True
-
-
-def _refuse_twins(players: list[Player]) -> None:
-    names = [player.name for player in players]
-    twins = sorted({name for name in names if names.count(name) > 1})
-    if twins:
-        raise UserError(f"Players need names of their own; {listed(twins)} is there twice, as a team is called so.")

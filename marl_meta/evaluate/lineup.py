@@ -79,6 +79,14 @@ def _scripted(family: Family, name: str, script: Script) -> Player:
     return Player(name, "scripted", can_play, make)
 
 
+def refuse_twins(players: Sequence[Player]) -> None:
+    """Raise UserError where two players have one name, as where a team is called like a hand-written player."""
+    names = [player.name for player in players]
+    twins = sorted({name for name in names if names.count(name) > 1})
+    if twins:
+        raise UserError(f"Players need names of their own; {listed(twins)} is there twice, as a team is called so.")
+
+
 def matchups(sides: Sequence[TeamLayout], players: Sequence[Player]) -> list[Matchup]:
     """Return who plays whom: every player on every side that it can play, against each that can be its opponent.
 

@@ -82,9 +82,12 @@ class SplitEvaluation:
         return [name for name in self.origins if name in there]
 
     def opponents_of(self, side: str) -> list[str]:
-        """Return who played the other sides, in the order of the tables; none in games of one side."""
+        """Return who played the other sides, in the order of the tables; none in games of one side.
+
+        Controls are left out: on the side that is not scored nobody needs them.
+        """
         there = {name for result in self.results for other, name in result.players.items() if other != side}
-        return [name for name in self.origins if name in there]
+        return [name for name, origin in self.origins.items() if name in there and origin != "control"]
 
     def records(self) -> Iterator[dict[str, Any]]:
         """Yield what is known of every trained team on every side that it played, as plain values."""

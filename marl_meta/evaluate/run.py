@@ -21,6 +21,7 @@ from marl_meta.evaluate.lineup import (
     Player,
     matchups,
     random_player,
+    refuse_twins,
     scripted_players,
     side_seed,
     team_player,
@@ -169,8 +170,9 @@ def evaluate_players(
     slots, variant_ids = sides_of(game), tuple(game.variant_ids)
     game.close()
     sides = [side for side in game.layout.teams if side.name in slots]
+    refuse_twins(players)
     by_name = {player.name: player for player in players}
-    pairings = [one for one in matchups(sides, players) if lineup is None or _of_use(dict(one), lineup, by_name)]
+    pairings = [one for one in matchups(sides, players) if _of_use(dict(one), lineup, by_name)]
     total = len(pairings) * ground.num_variants * copies * rounds * episodes
     done = 0
     results = []
@@ -183,7 +185,9 @@ def evaluate_players(
             done += count
             report(done, total, name)
 
-        results.append(_play(ground, pairing, by_name, (copies, rounds, episodes, games_per_variant), seed, advance))
+        watched = lineup.watched if lineup is not None and lineup.scores(dict(pairing)) else {}
+        sizes = (copies, rounds, episodes, games_per_variant)
+        results.append(_play(ground, pairing, {**by_name, **watched}, sizes, seed, advance))
     return SplitEvaluation(
         game=ground.game,
         split=ground.label,
@@ -195,12 +199,10 @@ def evaluate_players(
     )
 
 
-def _of_use(pairing: Mapping[str, str], lineup: Lineup, players: Mapping[str, Player]) -> bool:
+def _of_use(pairing: Mapping[str, str], lineup: Lineup | None, players: Mapping[str, Player]) -> bool:
     """Return whether no control plays in a match-up, or it is what scores the control."""
-    if all(players[name].origin != "control" for name in pairing.values()):
-        return True
-    others = {name for side, name in pairing.items() if side != lineup.side}
-    return others == (set() if lineup.against is None else {lineup.against})
+    scored = lineup is None or lineup.scores(pairing)
+    return scored or all(players[name].origin != "control" for name in pairing.values())
 
 
 def _play(

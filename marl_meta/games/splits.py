@@ -109,8 +109,10 @@ class Split:
         if self.count is None:
             found = [rules for rules in self._product() if self._shares(rules, hashing) and wanted(rules)]
             if not found:
-                share = share_text(self.share or (0.0, 1.0))
-                raise UserError(f"{self.place} holds no variant: no combination hashes into {share}.")
+                nothing = "no combination of its values stands for a game of its own"
+                if self.share is not None:
+                    nothing = f"no combination hashes into {share_text(self.share)}"
+                raise UserError(f"{self.place} holds no variant: {nothing}.")
             return found
         return self._drawn(self.count, hashing, wanted)
 

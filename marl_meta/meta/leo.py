@@ -27,7 +27,7 @@ from marl_meta.meta.parameters import Parameters
 
 _LATENT = "latent"
 _FIRST_LOG_SIGMA = math.log(0.01)
-"""Decoded parameters start out nearly certain: noise in a head is noise in every action."""
+"""Decoded parameters start out nearly certain: predictions would learn from little but noise."""
 
 
 class Gaussian(NamedTuple):
@@ -174,7 +174,7 @@ def encoder_penalty(adapted: LeoAdapted) -> Tensor:
 
 
 def decoder_orthogonality(weight: Tensor) -> Tensor:
-    """Return the mean square [] by which the correlations of a decoder's columns [...,Z] miss the identity."""
+    """Return the mean square [] by which the correlations of a decoder's columns [P,Z] miss the identity."""
     columns = nn.functional.normalize(weight, dim=0)
     correlation = columns.t() @ columns
     return (correlation - torch.eye(len(correlation), dtype=weight.dtype, device=weight.device)).square().mean()

@@ -18,7 +18,7 @@ from marl_meta.nets.policy import GraphTensors, LowerGraph, PolicyShape, Relatio
 from marl_meta.types import BoolArray, BoundRule, FloatArray, IntArray, Layout, Observation, Snapshot, Step, VectorGame
 
 PERIODS = (2, 3, 4, 8, 16, 32, 64, 128, 256)
-"""Of the hands of the clock: steps for a turn. Every step of a trial of up to 256 looks different."""
+"""Of the hands of the clock: steps for a turn. Every step of a trial of up to 768 looks different."""
 
 
 @dataclass(frozen=True, slots=True)

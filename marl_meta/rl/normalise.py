@@ -83,7 +83,7 @@ class VariantScale:
         """Move the averages towards the advantages [...] of weight 1, played on `variant` int [...]."""
         chosen = weight.bool()
         which, squares = variant[chosen].numpy(), advantage[chosen].double().square().numpy()
-        known = max(len(self.square), int(which.max(initial=-1)) + 1)
+        known = max(len(self.square), int(variant.max()) + 1)
         count, total = np.bincount(which, minlength=known), np.bincount(which, squares, known)
         self.square, self.weight = (np.pad(old, (0, known - len(old))) for old in (self.square, self.weight))
         there, share = count > 0, 1.0 - self.decay
@@ -91,12 +91,12 @@ class VariantScale:
         self.weight[there] = self.decay * self.weight[there] + share
 
     def scale(self, variant: Tensor) -> Tensor:
-        """Return the scale [...] of each of the variants int [...], which were seen."""
-        mean = np.divide(self.square, self.weight, out=np.zeros_like(self.square), where=self.weight > 0)
-        scale = np.sqrt(mean)
-        least = _LEAST_SHARE * float(scale[self.weight > 0].mean()) if (self.weight > 0).any() else 0.0
-        found = torch.from_numpy(np.maximum(scale, least + 1e-8).astype(np.float32))
-        return found[variant]
+        """Return the scale [...] of each of the variants int [...]; 1 where nobody has acted yet."""
+        seen = self.weight > 0
+        scale = np.ones_like(self.square)
+        scale[seen] = np.sqrt(self.square[seen] / self.weight[seen])
+        least = _LEAST_SHARE * float(scale[seen].mean()) if seen.any() else 0.0
+        return torch.from_numpy(np.maximum(scale, least + 1e-8).astype(np.float32))[variant]
 
     def arrays(self, name: str) -> dict[str, npt.NDArray[np.float64]]:
         """Return the averages as arrays below `name`."""

@@ -131,11 +131,10 @@ class GradientLearner:
         constant = {name: value for name, value in everything.items() if not value.requires_grad}
         weight = float(sum(share.trials.lived.weight.sum() for share in shares))
         tasks = sum(share.trials.value.shape[0] * share.trials.value.shape[1] for share in shares)
-        found: list[dict[str, float]] = []
+        found: dict[int, dict[str, float]] = {}
 
         def objective(leaves: Parameters, share: _Share) -> Tensor:
-            loss, parts = self._loss({**leaves, **constant}, share, bonus, weight, tasks)
-            found.append(parts)
+            loss, found[id(share)] = self._loss({**leaves, **constant}, share, bonus, weight, tasks)
             return loss
 
         _, gradients = meta_gradient(objective, learnt, shares, workers)
@@ -150,7 +149,8 @@ class GradientLearner:
                 learnt[name].grad = gradients[name] * scale
         self.optimiser.step()
         self.optimiser.zero_grad()
-        return {name: sum(parts[name] for parts in found) for name in found[0]} | norms
+        in_order = [found[id(share)] for share in shares]  # threads finish in any order, and sums depend on it
+        return {name: sum(parts[name] for parts in in_order) for name in in_order[0]} | norms
 
     def _loss(
         self, everything: Parameters, share: _Share, bonus: float, weight: float, tasks: int
@@ -316,8 +316,8 @@ class GradientLearner:
         if algorithm.balance_variants:
             places = [share.variant.view(-1, 1, 1, 1).expand_as(share.advantage) for share in shares]
             self.variants.update(advantage, weight, torch.cat([place.flatten() for place in places]))
-            for share, place in zip(shares, places, strict=True):
-                share.advantage = share.advantage / self.variants.scale(place)
+            for share in shares:
+                share.advantage = share.advantage / self.variants.scale(share.variant).view(-1, 1, 1, 1)
             advantage = torch.cat([share.advantage.flatten() for share in shares])
         chosen = advantage[weight.bool()]
         centre, scale = 0.0, 1.0

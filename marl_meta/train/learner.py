@@ -119,12 +119,14 @@ class Learner:
 
     def _balance(self, shares: Sequence[Experience]) -> None:
         """Put advantages in units of what is usual on their variant."""
-        each = [(share, share.variant.to(share.device)) for share in shares if share.variant is not None]
-        self.variants.update(*(torch.cat([part.flatten().cpu() for part in parts]) for parts in zip(
-            *((share.advantage, share.weight, variant) for share, variant in each), strict=True
-        )))  # fmt: skip
-        for share, variant in each:
-            share.advantage = share.advantage / self.variants.scale(variant.cpu()).to(share.device)
+        variants = [
+            share.variant.repeat_interleave(share.advantage.shape[1] // share.num_games, dim=1) for share in shares
+        ]
+        advantage = torch.cat([share.advantage.flatten() for share in shares]).cpu()
+        weight = torch.cat([share.weight.flatten() for share in shares]).cpu()
+        self.variants.update(advantage, weight, torch.cat([variant.flatten() for variant in variants]))
+        for share, variant in zip(shares, variants, strict=True):
+            share.advantage = share.advantage / self.variants.scale(variant).to(share.device)
 
     def arrays(self) -> Arrays:
         """Return the learner's whole state as arrays by name, but for `order_state`."""

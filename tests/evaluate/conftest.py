@@ -39,8 +39,11 @@ def wise(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def make_learner(tmp_path: Path) -> MakeTeam:
     """Write an untrained team with a memory, and where `believes` beliefs about hidden rules; returns its folder."""
 
-    def make(family: str | Path, name: str = "learner", seed: int = 0, *, believes: bool = False) -> Path:
-        layout = make_vec(family, num_games=1).layout
+    def make(
+        family: str | Path, name: str = "learner", seed: int = 0, *, believes: bool = False, side: str = "",
+        rules: dict[str, Any] | None = None,
+    ) -> Path:  # fmt: skip
+        layout = make_vec(family, num_games=1, rules=rules).layout
         unknowns = layout.hidden_rules if believes else ()
         belief = BeliefDesign(hidden=8, memory=8) if believes else None
         design = PolicyDesign(
@@ -49,7 +52,7 @@ def make_learner(tmp_path: Path) -> MakeTeam:
         torch.manual_seed(seed)
         inputs = PolicyInputs(layout, design)
         policy, net = inputs.build_policy(), inputs.build_belief()
-        side = layout.teams[0].name
+        side = side or layout.teams[0].name
         with torch.no_grad():
             for network in (policy, net):
                 for parameter in network.parameters() if network is not None else ():

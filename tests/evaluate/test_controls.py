@@ -75,7 +75,7 @@ def test_scores_of_a_team_that_finds_out_and_of_one_that_forgets(ground) -> None
     np.testing.assert_array_equal(earned["trier (reset)"].mean(1), [[float(shift == 0)] * 3 for shift in shifts])
     np.testing.assert_array_equal(earned["told"], 1.0)
     oracles = dict.fromkeys(("trier", "trier (reset)", "told"), "told")
-    lineup = Lineup("players", None, players, oracles, {"trier (reset)": "trier"}, ("shift",), {})
+    lineup = Lineup("players", None, players, {}, oracles, {"trier (reset)": "trier"}, ("shift",), {})
     scored = adaptation(lineup, earned, (found.variant_ids, ground.rules), {}, 0, group=False)
     curve = scored.learner("trier").curve
     # Random play is right in a third of the cases: S is 1 where right, else (0 - 1/3) / (1 - 1/3) = -1/2.
@@ -127,11 +127,47 @@ def test_one_side_of_two_is_scored_against_somebody_who_stays_the_same(wise, mak
     told = [result.players for result in split.results if "wise (told)" in result.players.values()]
     assert told == [{"players": "wise (told)", "rivals": "random"}]
     records = {record["team"]: record for record in found.record()["teams"] if record["side"] == "players"}
-    by_hand = split.result({"players": "wise", "rivals": "random"}).earned["players"].total
+    assert split.opponents_of("rivals") == ["wise", "learner", "random"]  # of no use to who plays the other side
     told_sum = split.result({"players": "wise (told)", "rivals": "random"}).earned["players"].total
     assert records["wise"]["oracle_sum"] == pytest.approx(told_sum.astype("f8").mean((0, 1)))
-    assert by_hand.shape == told_sum.shape
     assert found.record()["adaptation"][0]["against"] == "random"
+
+
+@pytest.mark.parametrize(
+    ("family", "split", "side", "against"),
+    [
+        ("tag", "hidden_held_out", "adversary", "flee"),
+        ("tag", "hidden_held_out", "prey", "chase"),
+        ("harvest", "two_teams_held_out", "gatherer", "gather"),
+    ],
+)
+def test_the_best_hand_written_player_is_the_opponent(make_learner, family, split, side, against: str) -> None:
+    team = load_team(make_learner(family, believes=True, side=side))
+    lineup = adaptation_lineup(family_ground(family, split), {"learner": team}, None, 2, 0, deterministic=False)
+    assert (lineup.side.split("_")[0], lineup.against) == (side, against)
+    assert lineup.scores({lineup.side: "learner", "others": against})
+    assert not lineup.scores({lineup.side: "learner", "others": "random"})
+
+
+def test_an_oracle_does_not_choose_a_side_that_nobody_plays(wise, make_learner) -> None:
+    rival = make_learner(GUESS, "rival", side="rivals", rules={"rivals": 1})
+    with pytest.raises(UserError, match="'wise' cannot play 'rivals'"):
+        evaluate(rival, split="two_sides", oracle=wise)
+
+
+def test_beliefs_are_counted_where_they_are_scored(make_learner) -> None:
+    rival = make_learner(GUESS, "rival", side="rivals", rules={"rivals": 1})
+    found = evaluate([make_learner(GUESS, believes=True), rival], split="two_sides", games_per_variant=2, episodes=2)
+    (split,) = found.splits
+    played = [result for result in split.results if result.players["players"] == "learner"]
+    assert len(played) == 2  # against the rival and random play, of which the latter is scored
+    values, steps, games = 3, 2 * 4, 3 * 2
+    assert split.adaptation.calibrations["learner"].reliability().count.sum() == values * steps * games
+
+
+def test_a_team_may_not_be_called_like_a_hand_written_player(make_learner) -> None:
+    with pytest.raises(UserError, match="random is there twice"):
+        evaluate(make_learner(GUESS, "random"), split="known", games_per_variant=2)
 
 
 def test_where_nothing_can_be_won_there_is_no_score(wise) -> None:
@@ -205,8 +241,8 @@ def test_values_of_a_rule_have_short_names() -> None:
         ({"split": "known"}, "no hidden rules vary"),
         ({"split": "known", "oracle": None, "side": "players"}, "nothing to adapt to on 'known'.*leave out --side"),
         ({"split": "two_sides", "side": "referees"}, "no side 'referees'; the sides are players, rivals"),
-        ({"split": "two_sides", "side": "rivals"}, "cannot play 'rivals'"),
-        ({"split": "two_sides", "oracle": None, "side": "rivals"}, "None of the teams can play the side 'rivals'"),
+        ({"split": "two_sides", "side": "rivals"}, "None of the teams can play the side 'rivals'"),
+        ({"split": "two_sides", "oracle": None, "side": "players"}, "be told the hidden rules there"),
         ({"oracle": "harvest"}, "cannot play"),
         ({"oracle": "learner"}, "cannot be told hidden rules"),
     ],

@@ -91,6 +91,14 @@ def test_there_is_only_noise_where_nothing_can_be_won() -> None:
     torch.testing.assert_close(found, torch.tensor([2.0, 0.1]), rtol=1e-4, atol=0.0)
 
 
+def test_a_variant_in_which_nobody_acts_has_a_scale_too() -> None:
+    scale, variant = VariantScale(), torch.tensor([0, 1, 2])
+    scale.update(torch.full((3,), 5.0), torch.zeros(3), variant)
+    assert scale.scale(variant).tolist() == [1.0, 1.0, 1.0]
+    scale.update(torch.full((3,), 5.0), torch.tensor([1.0, 0.0, 0.0]), variant)
+    assert scale.scale(variant).tolist() == [5.0, 1.0, 1.0]
+
+
 def test_scales_are_put_back() -> None:
     scale, other = VariantScale(), VariantScale()
     scale.update(torch.randn(50), torch.ones(50), torch.arange(50) % 7)
