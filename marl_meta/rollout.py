@@ -66,8 +66,6 @@ class Experience:
     weight: Tensor
     advantage: Tensor
     target: Tensor
-    variant: Tensor
-    """int [T,B] the number of the variant that each game played."""
     testimony: Testimony | None = None
     """What beliefs about hidden rules can be learnt from."""
     device: str = "cpu"
@@ -211,7 +209,6 @@ class Collector:
     def _collect(self, horizon: int) -> tuple[dict[str, Experience], EpisodeTotals]:
         totals = EpisodeTotals()
         books = {name: _Book(seat, horizon) for name, seat in self.seats.items()}
-        played: list[IntArray] = []
         for time in range(horizon):
             observation = self.step.observation
             acting = observation.acting
@@ -222,7 +219,6 @@ class Collector:
             for agents, controller in self.fixed.values():
                 actions[:, agents] = controller.act(observation)
             variants = self.game.variant_numbers
-            played.append(variants)
             self.step = step = self.game.step(actions)
             for _, controller in self.fixed.values():
                 controller.observe(step)
@@ -234,7 +230,7 @@ class Collector:
                 book.seat.tell(step.trial_over)
             self._count(step, acting, variants, totals)
         hidden = self.game.hidden_rules if self.asks else None
-        return {name: book.close(self.step, hidden, np.stack(played)) for name, book in books.items()}, totals
+        return {name: book.close(self.step, hidden) for name, book in books.items()}, totals
 
     def _count(self, step: Step, acting: BoolArray, variants: IntArray, totals: EpisodeTotals) -> None:
         self.running += step.reward
@@ -364,11 +360,8 @@ class _Book:
         value: Tensor = seat.run(seat.scratch.read(slice(0, 1), device=seat.device), starts).value[0]
         return value.cpu()
 
-    def close(self, step: Step, hidden: FloatArray | None, variants: IntArray) -> Experience:
-        """Return the experience; `step` is where the games stand now, `hidden` [B,R'] their rules.
-
-        `variants` [T,B] are the numbers of those that were played.
-        """
+    def close(self, step: Step, hidden: FloatArray | None) -> Experience:
+        """Return the experience; `step` is where the games stand now, `hidden` [B,R'] their rules."""
         seat = self.seat
         next_value = torch.zeros_like(self.value)
         next_value[:-1] = self.value[1:]
@@ -391,7 +384,6 @@ class _Book:
             weight=self.weight.to(device),
             advantage=nothing,
             target=nothing,
-            variant=torch.from_numpy(variants),
             testimony=self._testimony(),
             device=device,
             path=seat.path,

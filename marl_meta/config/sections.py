@@ -148,9 +148,6 @@ class AlgorithmConfig(_Section):
     """Whether value targets are scaled by their running mean and deviation."""
     normalise_advantage: bool
     """Whether advantages are scaled over each batch."""
-    balance_variants: bool
-    """Whether they are first scaled by what is usual on their variant, so that all variants count alike; not for
-    reptile, whose direction they do not enter."""
 
 
 class BeliefConfig(_Section):

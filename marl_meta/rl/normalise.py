@@ -1,17 +1,9 @@
-"""Normalisation: the critic learns targets of mean 0 and variance 1, and every variant counts, whatever a game pays."""
+"""Value normalisation: the critic learns targets of mean 0 and variance 1, whatever the game pays."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
-
-_LEAST_SHARE = 0.1
-"""Of the mean over variants, below which a variant's scale is not taken to be: there is only noise in it."""
 
 
 class ValueNormaliser(nn.Module):
@@ -64,44 +56,3 @@ class ValueNormaliser(nn.Module):
         new_centre, new_scale = self.centre(), self.scale()
         head.weight.mul_(scale / new_scale)
         head.bias.mul_(scale).add_(centre - new_centre).div_(new_scale)
-
-
-class VariantScale:
-    """How large advantages are on each variant: a running root of their mean square.
-
-    Divided by it, advantages make variants count alike on which much and on which little can be earned, as PopArt's
-    scales by task do (Hessel et al. 2019, "Multi-task deep reinforcement learning with PopArt").
-    """
-
-    def __init__(self, decay: float = 0.95) -> None:
-        self.decay = decay
-        self.square: npt.NDArray[np.float64] = np.zeros(0)
-        self.weight: npt.NDArray[np.float64] = np.zeros(0)
-        """[V] exponential averages and their weights, of as many variants as were seen."""
-
-    def update(self, advantage: Tensor, weight: Tensor, variant: Tensor) -> None:
-        """Move the averages towards the advantages [...] of weight 1, played on `variant` int [...]."""
-        chosen = weight.bool()
-        which, squares = variant[chosen].numpy(), advantage[chosen].double().square().numpy()
-        known = max(len(self.square), int(variant.max()) + 1)
-        count, total = np.bincount(which, minlength=known), np.bincount(which, squares, known)
-        self.square, self.weight = (np.pad(old, (0, known - len(old))) for old in (self.square, self.weight))
-        there, share = count > 0, 1.0 - self.decay
-        self.square[there] = self.decay * self.square[there] + share * total[there] / count[there]
-        self.weight[there] = self.decay * self.weight[there] + share
-
-    def scale(self, variant: Tensor) -> Tensor:
-        """Return the scale [...] of each of the variants int [...]; 1 where nobody has acted yet."""
-        seen = self.weight > 0
-        scale = np.ones_like(self.square)
-        scale[seen] = np.sqrt(self.square[seen] / self.weight[seen])
-        least = _LEAST_SHARE * float(scale[seen].mean()) if seen.any() else 0.0
-        return torch.from_numpy(np.maximum(scale, least + 1e-8).astype(np.float32))[variant]
-
-    def arrays(self, name: str) -> dict[str, npt.NDArray[np.float64]]:
-        """Return the averages as arrays below `name`."""
-        return {f"{name}/square": self.square, f"{name}/weight": self.weight}
-
-    def restore(self, arrays: Mapping[str, npt.NDArray[Any]], name: str) -> None:
-        """Go back to what `arrays` returned."""
-        self.square, self.weight = arrays[f"{name}/square"].copy(), arrays[f"{name}/weight"].copy()

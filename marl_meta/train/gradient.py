@@ -28,7 +28,7 @@ from marl_meta.meta.parameters import Parameters
 from marl_meta.nets.belief import guess_loss
 from marl_meta.nets.inputs import PolicyDesign, PolicyInputs
 from marl_meta.rl.losses import approximate_kl, clipped_surrogate, clipped_value_loss, entropy
-from marl_meta.rl.normalise import ValueNormaliser, VariantScale
+from marl_meta.rl.normalise import ValueNormaliser
 from marl_meta.rl.returns import explained_variance
 from marl_meta.rl.sharding import Workers
 from marl_meta.rl.surrogates import categorical_kl, masked_mean
@@ -84,7 +84,6 @@ class GradientLearner:
             [{"params": [*self.policy.parameters(), *others]}, {"params": rates}], lr=algorithm.learning_rate, eps=1e-5
         )
         self.normaliser = ValueNormaliser()
-        self.variants = VariantScale()
         self.order = np.random.default_rng(seed)
         self._bodies: list[Body] = []
 
@@ -313,12 +312,6 @@ class GradientLearner:
             normaliser.update(target, weight, self.policy.critic)
             with torch.no_grad():
                 self.adapter.value_scale.copy_(torch.tensor([normaliser.centre(), normaliser.scale()]))
-        if algorithm.balance_variants:
-            places = [share.variant.view(-1, 1, 1, 1).expand_as(share.advantage) for share in shares]
-            self.variants.update(advantage, weight, torch.cat([place.flatten() for place in places]))
-            for share in shares:
-                share.advantage = share.advantage / self.variants.scale(share.variant).view(-1, 1, 1, 1)
-            advantage = torch.cat([share.advantage.flatten() for share in shares])
         chosen = advantage[weight.bool()]
         centre, scale = 0.0, 1.0
         if algorithm.normalise_advantage and len(chosen):
@@ -335,7 +328,7 @@ class GradientLearner:
             f"{name}/{key}": to_numpy(tensor)
             for name, module in modules.items() for key, tensor in module.state_dict().items()
         }  # fmt: skip
-        return arrays | self.variants.arrays("variants") | optimiser_arrays("optimiser", self.optimiser)
+        return arrays | optimiser_arrays("optimiser", self.optimiser)
 
     def order_state(self) -> dict[str, Any]:
         """Return the state of the random stream that orders minibatches."""
@@ -348,5 +341,4 @@ class GradientLearner:
         self.adapter.load_state_dict(below(tensors, "adapter/"))
         self.normaliser.load_state_dict(below(tensors, "normaliser/"))
         restore_optimiser(self.optimiser, below(tensors, "optimiser/"))
-        self.variants.restore(arrays, "variants")
         self.order.bit_generator.state = order_state

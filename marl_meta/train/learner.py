@@ -17,7 +17,7 @@ from marl_meta.meta.belief import BeliefSettings, improve_belief
 from marl_meta.meta.plan import Plan
 from marl_meta.nets.inputs import PolicyDesign, PolicyInputs
 from marl_meta.nets.policy import RelationalPolicy
-from marl_meta.rl.normalise import ValueNormaliser, VariantScale
+from marl_meta.rl.normalise import ValueNormaliser
 from marl_meta.rl.ppo import PpoSettings, update
 from marl_meta.rl.returns import explained_variance
 from marl_meta.rl.sharding import Workers
@@ -49,7 +49,6 @@ class Learner:
             else None
         )
         self.normaliser = ValueNormaliser()
-        self.variants = VariantScale()
         self.order = np.random.default_rng(seed)
 
     def improve(self, shares: Sequence[Experience], progress: float, workers: Workers) -> dict[str, float]:
@@ -105,8 +104,6 @@ class Learner:
             normaliser.update(target, weight, self.policy.critic)
             if self.adapter is not None:
                 self.adapter.value_scale.copy_(torch.tensor([normaliser.centre(), normaliser.scale()]))
-        if algorithm.balance_variants:
-            self._balance(shares)
         advantage = torch.cat([share.advantage.flatten() for share in shares])[weight.bool()]
         centre, scale = 0.0, 1.0
         if algorithm.normalise_advantage and len(advantage):
@@ -117,23 +114,11 @@ class Learner:
             share.value = normaliser.normalise(value)
         return explained
 
-    def _balance(self, shares: Sequence[Experience]) -> None:
-        """Put advantages in units of what is usual on their variant."""
-        variants = [
-            share.variant.repeat_interleave(share.advantage.shape[1] // share.num_games, dim=1) for share in shares
-        ]
-        advantage = torch.cat([share.advantage.flatten() for share in shares]).cpu()
-        weight = torch.cat([share.weight.flatten() for share in shares]).cpu()
-        self.variants.update(advantage, weight, torch.cat([variant.flatten() for variant in variants]))
-        for share, variant in zip(shares, variants, strict=True):
-            share.advantage = share.advantage / self.variants.scale(variant).to(share.device)
-
     def arrays(self) -> Arrays:
         """Return the learner's whole state as arrays by name, but for `order_state`."""
         arrays = {f"policy/{name}": to_numpy(tensor) for name, tensor in self.policy.state_dict().items()}
         arrays |= {f"normaliser/{name}": to_numpy(tensor) for name, tensor in self.normaliser.state_dict().items()}
         arrays |= optimiser_arrays("optimiser", self.optimiser)
-        arrays |= self.variants.arrays("variants")
         if self.belief is not None and self.belief_optimiser is not None:
             arrays |= {f"belief/{name}": to_numpy(tensor) for name, tensor in self.belief.state_dict().items()}
             arrays |= optimiser_arrays("belief_optimiser", self.belief_optimiser)
@@ -149,7 +134,6 @@ class Learner:
         self.policy.load_state_dict(below(tensors, "policy/"))
         self.normaliser.load_state_dict(below(tensors, "normaliser/"))
         restore_optimiser(self.optimiser, below(tensors, "optimiser/"))
-        self.variants.restore(arrays, "variants")
         if self.belief is not None and self.belief_optimiser is not None:
             self.belief.load_state_dict(below(tensors, "belief/"))
             restore_optimiser(self.belief_optimiser, below(tensors, "belief_optimiser/"))

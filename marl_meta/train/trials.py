@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -33,8 +33,6 @@ class Trials:
     target: Tensor
     hidden: Tensor
     """[M,R'] the rules, R' = 0 where nobody asks for them."""
-    variant: Tensor
-    """int [M] the number of the variant that was played."""
     moved: Parameters = field(default_factory=dict)
     """[M,K,...] how far the parameters that played each episode were from the start."""
 
@@ -159,8 +157,8 @@ class _Record:
         self._spans: list[list[Span]] = [[] for _ in fresh]
         self._dead: list[BoolArray] = []
         self._over: list[BoolArray] = []
-        self.whole: list[tuple[int, list[Span], FloatArray, int]] = []
-        """Games, the episodes of their whole trials, their hidden rules [R'] and variants."""
+        self.whole: list[tuple[int, list[Span], FloatArray]] = []
+        """Games, the episodes of their whole trials, and their hidden rules [R']."""
 
     def note(
         self, step: Step, variants: IntArray, hidden: FloatArray | None, running: npt.NDArray[np.float64],
@@ -183,15 +181,16 @@ class _Record:
         for game in np.flatnonzero(step.trial_over):
             if self._counts[game]:
                 rules = np.zeros(0, np.float32) if hidden is None else hidden[game]
-                self.whole.append((int(game), self._spans[game], rules, int(variants[game])))
+                self.whole.append((int(game), self._spans[game], rules))
                 totals.trials.append((int(variants[game]), float(np.mean(self._earned[game]))))
             self._counts[game], self._spans[game], self._earned[game] = True, [], []
 
     def trials(self, seat: TrialSeat) -> Trials:
         """Return the whole trials as a seat lived them."""
         diary, plan = seat.controller.diary, seat.controller.plan
-        places_in_games, spans, rules, variants = zip(*self.whole, strict=True)
-        games, hidden = np.array(places_in_games), torch.from_numpy(np.stack(rules))
+        games = np.array([game for game, _, _ in self.whole])
+        spans: Sequence[Sequence[Span]] = [spans for _, spans, _ in self.whole]
+        hidden = torch.from_numpy(np.stack([rules for _, _, rules in self.whole]))
         lived = diary.read(games, spans, plan.gamma, plan.gae_lambda)
         reward, value = (torch.from_numpy(diary.numbers(name)) for name in ("reward", "value"))
         over = torch.from_numpy(np.stack(self._over)).unsqueeze(-1)
@@ -205,4 +204,4 @@ class _Record:
         rows = torch.from_numpy(places).clamp(max=len(reward) - 1)
         each = tuple(entry[:, games].flatten(1, 2) for entry in (value, advantage, advantage + value))
         value, advantage, target = arranged(each, len(games), rows)
-        return Trials(lived, value, advantage, target, hidden, torch.tensor(variants))
+        return Trials(lived, value, advantage, target, hidden)

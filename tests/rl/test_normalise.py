@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from marl_meta.rl.normalise import ValueNormaliser, VariantScale
+from marl_meta.rl.normalise import ValueNormaliser
 
 
 def test_does_nothing_before_it_has_seen_a_target() -> None:
@@ -71,37 +71,3 @@ def test_a_batch_in_which_nobody_acted_changes_nothing() -> None:
     assert normaliser.centre() == 0.0
     assert normaliser.scale() == 1.0
     assert torch.equal(head.weight, weight)
-
-
-def test_a_variant_is_as_large_as_its_advantages() -> None:
-    scale = VariantScale(decay=0.9)
-    advantage, variant = torch.tensor([3.0, -3.0, 0.3, 99.0]), torch.tensor([0, 0, 2, 0])
-    scale.update(advantage, torch.tensor([1.0, 1.0, 1.0, 0.0]), variant)
-    torch.testing.assert_close(scale.scale(torch.tensor([[0, 2]])), torch.tensor([[3.0, 0.3]]))
-    scale.update(torch.tensor([1.0]), torch.ones(1), torch.tensor([0]))
-    # Weights 0.9 * 0.1 of the first mean square, 9, and 0.1 of the second, 1.
-    assert scale.scale(torch.tensor([0])).item() == pytest.approx(((0.09 * 9 + 0.1 * 1) / 0.19) ** 0.5)
-    assert scale.scale(torch.tensor([2])).item() == pytest.approx(0.3)
-
-
-def test_there_is_only_noise_where_nothing_can_be_won() -> None:
-    scale = VariantScale()
-    scale.update(torch.tensor([2.0, 1e-5]), torch.ones(2), torch.tensor([0, 1]))
-    found = scale.scale(torch.tensor([0, 1]))
-    torch.testing.assert_close(found, torch.tensor([2.0, 0.1]), rtol=1e-4, atol=0.0)
-
-
-def test_a_variant_in_which_nobody_acts_has_a_scale_too() -> None:
-    scale, variant = VariantScale(), torch.tensor([0, 1, 2])
-    scale.update(torch.full((3,), 5.0), torch.zeros(3), variant)
-    assert scale.scale(variant).tolist() == [1.0, 1.0, 1.0]
-    scale.update(torch.full((3,), 5.0), torch.tensor([1.0, 0.0, 0.0]), variant)
-    assert scale.scale(variant).tolist() == [5.0, 1.0, 1.0]
-
-
-def test_scales_are_put_back() -> None:
-    scale, other = VariantScale(), VariantScale()
-    scale.update(torch.randn(50), torch.ones(50), torch.arange(50) % 7)
-    other.restore(scale.arrays("here"), "here")
-    which = torch.arange(7)
-    assert torch.equal(other.scale(which), scale.scale(which))

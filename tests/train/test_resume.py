@@ -372,21 +372,3 @@ def test_only_the_newest_are_kept_and_nothing_else_is_touched(tmp_path: Path) ->
 def test_no_checkpoint_was_ever_written(tmp_path: Path) -> None:
     assert read_newest(tmp_path) is None
     assert read_newest(tmp_path / "nothing") is None
-
-
-@pytest.mark.parametrize("meta", ["none", "anil"])
-def test_variants_are_balanced_as_before(overrides: Overrides, meta: str) -> None:
-    """Each variant's scale is part of the learner's state, and it changes what is learnt."""
-    game = Path(__file__).parents[1] / "guess"
-    changes: dict[str, Any] = {"game": game, "game__split": "train", "game__rules": "{}", "meta": meta}
-    changes |= {"game__episodes_per_trial": 2, "game__num_games": 8, "train__horizon": 8, "train__steps": 8 * 8 * 4}
-    changes |= {"algorithm__schedule": "constant", "algorithm__entropy_final": 0.01}
-    lines = {}
-    for name, balance in (("plain", False), ("whole", True)):
-        folder = train(overrides(name, **changes, algorithm__balance_variants=balance), quiet=True).folder
-        lines[name] = (folder / "metrics.jsonl").read_bytes()
-    changes["train__steps"] = 8 * 8 * 2
-    half = train(overrides("half", **changes, algorithm__balance_variants=True), quiet=True).folder
-    resume(half, [f"train.steps={8 * 8 * 4}"], quiet=True)
-    assert (half / "metrics.jsonl").read_bytes() == lines["whole"]
-    assert lines["plain"] != lines["whole"]
