@@ -206,6 +206,8 @@ class GradientConfig(_Section):
     """Width of the latent, for kind latent."""
     tuning: NotNegative
     """Steps on the decoded parameters themselves, for kind latent."""
+    latent_noise: Weight
+    """How much of the noise of latents, and of what they decode to, is drawn in training, for kind latent."""
     latent_kl: Weight
     """Weight of the code's divergence from N(0, 1), in training, for kind latent."""
     latent_penalty: Weight

@@ -100,14 +100,14 @@ class LeoNoise(NamedTuple):
     """[M,...] by name."""
 
 
-def draw_noise(leo: Leo, tasks: int, generator: torch.Generator | None = None) -> LeoNoise:
-    """Return noise for M tasks, as in training; without a generator zeros, to take the means."""
+def draw_noise(leo: Leo, tasks: int, generator: torch.Generator | None = None, scale: float = 1.0) -> LeoNoise:
+    """Return noise for M tasks, times `scale`; without a generator zeros, to take the means."""
     like = leo.rate
 
     def draw(*shape: int) -> Tensor:
         if generator is None:
             return like.new_zeros(tasks, *shape)
-        return torch.randn(tasks, *shape, generator=generator, dtype=like.dtype, device=like.device)
+        return scale * torch.randn(tasks, *shape, generator=generator, dtype=like.dtype, device=like.device)
 
     return LeoNoise(draw(leo.latent), {name: draw(*shape) for name, shape in leo.decoded.items()})
 

@@ -251,7 +251,8 @@ class GradientLearner:
         if self.adapter.leo is None:
             return []
         generator = torch.Generator().manual_seed(int(self.order.integers(2**63)))
-        return [draw_noise(self.adapter.leo, tasks, generator) for _ in range(adaptations)]
+        scale = self.settings.latent_noise
+        return [draw_noise(self.adapter.leo, tasks, generator, scale) for _ in range(adaptations)]
 
     @staticmethod
     def _read_before(body: Body, trials: Trials, episode: int) -> Lived:

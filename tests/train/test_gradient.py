@@ -18,7 +18,6 @@ from marl_meta.evaluate.adapting import adapt
 from marl_meta.evaluate.play import play
 from marl_meta.games import make_vec
 from marl_meta.meta.controller import GradientController
-from marl_meta.meta.leo import draw_noise
 from marl_meta.team import load_team
 from marl_meta.train import resume, train
 from marl_meta.train.build import assemble, resolve
@@ -115,13 +114,16 @@ def test_rules_are_told_first(overrides: Overrides) -> None:
     assert found.record()["teams"]
 
 
-def test_latents_are_drawn_in_training(overrides: Overrides, monkeypatch: pytest.MonkeyPatch) -> None:
-    drawn = train(overrides("drawn", **settings("leo")), quiet=True).folder
-    monkeypatch.setattr("marl_meta.train.gradient.draw_noise", lambda leo, tasks, _: draw_noise(leo, tasks))
-    still = train(overrides("still", **settings("leo")), quiet=True).folder
-    first, other = (json.loads((folder / "metrics.jsonl").read_text().splitlines()[0]) for folder in (drawn, still))
-    assert first["gatherer/return_ep2"] == other["gatherer/return_ep2"]  # who plays does so by the means
-    assert first["gatherer/prediction_loss"] != other["gatherer/prediction_loss"]
+def test_latents_are_drawn_in_training(overrides: Overrides) -> None:
+    def first(noise: float) -> dict[str, float]:
+        chosen = settings("leo", meta__gradient__latent_noise=noise)
+        folder = train(overrides(f"noise{noise:g}", **chosen), quiet=True).folder
+        line: dict[str, float] = json.loads((folder / "metrics.jsonl").read_text().splitlines()[0])
+        return line
+
+    drawn, still = first(1.0), first(0.0)
+    assert drawn["gatherer/return_ep2"] == still["gatherer/return_ep2"]  # who plays does so by the means
+    assert drawn["gatherer/prediction_loss"] != still["gatherer/prediction_loss"]
 
 
 def test_latents_are_kept_in_order(overrides: Overrides) -> None:
