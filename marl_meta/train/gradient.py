@@ -250,8 +250,9 @@ class GradientLearner:
         """Return what is drawn for each adaptation of so many trials."""
         if self.adapter.leo is None:
             return []
-        generator = torch.Generator().manual_seed(int(self.order.integers(2**63)))
-        scale = self.settings.latent_noise
+        scale, generator = self.settings.latent_noise, None
+        if scale > 0:
+            generator = torch.Generator().manual_seed(int(self.order.integers(2**63)))
         return [draw_noise(self.adapter.leo, tasks, generator, scale) for _ in range(adaptations)]
 
     @staticmethod
