@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from PIL import Image, ImageDraw, ImageFont
 
-from marl_meta.games.palette import BLUE, GREEN, ORANGE, PURPLE, SKY, Color
+from marl_meta.games.palette import BLUE, BROWN, GREEN, MAROON, OLIVE, ORANGE, PURPLE, SKY, VERMILLION, VIOLET, Color
 
 WIDTH = 960
 _FACTOR = 3
@@ -16,7 +16,7 @@ _FACTOR = 3
 
 _INK, _FAINT, _GRID, _PAPER = (34, 34, 34), (112, 112, 112), (232, 230, 224), (255, 255, 255)
 _SCRIPTED, _RANDOM, _CONTROL = (138, 138, 138), (200, 198, 192), (168, 176, 196)
-TEAM_COLORS: tuple[Color, ...] = (BLUE, ORANGE, GREEN, PURPLE, SKY)
+TEAM_COLORS: tuple[Color, ...] = (BLUE, ORANGE, GREEN, PURPLE, SKY, VERMILLION, VIOLET, BROWN, MAROON, OLIVE)
 
 _MARGIN, _VALUE_WIDTH, _ROW_GAP, _GROUP_GAP, _PANEL_GAP = 28, 72, 8, 14, 26
 
