@@ -191,9 +191,9 @@ def _table(split: SplitEvaluation, side: str) -> Table:
     if episodes == 1:
         columns = ("return", "over games", *(("over variants",) if several else ()))
     else:
-        columns = tuple(f"episode {episode + 1}" for episode in range(episodes))
+        columns = tuple(f"ep. {episode + 1}" for episode in range(episodes))
     for column in (*columns, "team's sum"):
-        table.add_column(column, justify="right", no_wrap=episodes == 1, min_width=7)
+        table.add_column(column, justify="right", no_wrap=episodes == 1, min_width=6)
     for name, result in sorted(results.items(), key=lambda item: -item[1].estimates[side].mean[-1]):
         estimate = result.estimates[side]
         cells = _cells(estimate) if episodes == 1 else [_short(estimate, episode) for episode in range(episodes)]

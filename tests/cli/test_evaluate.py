@@ -85,7 +85,7 @@ def test_json_has_what_was_asked_for(teams: dict[str, str]) -> None:
 def test_a_trial_of_several_episodes(teams: dict[str, str]) -> None:
     arguments = (teams["spread"], "--rules", '{"agents": 2, "episode_length": 4}', "--episodes", "3", *FEW)
     assert len(run_json(*arguments, "--deterministic")["teams"][0]["returns"]) == 3
-    assert "episode 3" in run(*arguments)
+    assert "ep. 3" in run(*arguments)
 
 
 def test_a_third_party_game(teams: dict[str, str]) -> None:
