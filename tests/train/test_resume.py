@@ -253,7 +253,10 @@ def test_no_other_override(overrides: Overrides) -> None:
 def test_a_run_folder_that_moved(overrides: Overrides, tmp_path: Path) -> None:
     folder = train(overrides(**STEADY), quiet=True).folder
     moved = folder.rename(tmp_path / "elsewhere")
+    torn = moved / "checkpoints" / f".00000009.safetensors.{os.getpid()}.tmp"
+    torn.write_bytes(b"half")  # as a kill leaves it
     result = resume(moved, ["train.steps=288"], quiet=True)
+    assert not torn.exists()
     assert (result.folder, result.env_steps) == (moved, 288)
     assert not folder.exists()
     assert load_team(moved).name == "elsewhere"
