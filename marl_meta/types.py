@@ -153,7 +153,7 @@ class VectorGame(Protocol):
 
     @property
     def hidden_rules(self) -> FloatArray:
-        """[B,R'] the hidden rules, scaled as visible ones are. For oracles and supervision, not for players."""
+        """[B,R'] the hidden rules, scaled as visible ones are. A copy; for oracles and supervision, not for players."""
 
     def reset(self, seed: int | None = None) -> Step:
         """Start every game afresh; with a seed, the random streams start afresh too."""

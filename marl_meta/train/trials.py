@@ -97,7 +97,7 @@ class TrialCollector:
             seat.told &= self.fresh
         for _ in range(horizon):
             observation = self.step.observation
-            hidden = self.game.hidden_rules.copy() if self.asks else None
+            hidden = self.game.hidden_rules if self.asks else None
             actions = np.zeros((self.game.num_games, self.game.num_agents), np.int64)
             for seat in self.seats.values():
                 knowledge = seat.knowledge(hidden) if hidden is not None else None
