@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test bench demo lint format wheel clean
+.PHONY: help setup browser test bench demo lint format wheel clean
 
 help: ## say what there is
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,7 +24,10 @@ $(STAMP): pyproject.toml constraints.txt | $(BIN)/python
 	@$(PIP) install -c constraints.txt -e '.[test]'
 	@touch $@
 
-test: lint ## lint, type-check and test
+browser: setup ## install Chromium where there is none, for the tests of pages
+	-@$(BIN)/python tests/browser.py
+
+test: lint browser ## lint, type-check and test
 	@$(BIN)/python -m pytest
 
 bench: setup ## measure this machine beside peers, and check the marks (leave it alone meanwhile)

@@ -19,9 +19,12 @@ if TYPE_CHECKING:
     from marl_meta.evaluate.adapting import adapt
     from marl_meta.evaluate.ground import ThirdPartyGame
     from marl_meta.evaluate.run import evaluate
+    from marl_meta.evaluate.watching import play
     from marl_meta.games import list_families, load_family, make_vec
     from marl_meta.interop.aec import make_aec
     from marl_meta.interop.parallel import make
+    from marl_meta.interop.recording import record
+    from marl_meta.replay import Replay, load_replay
     from marl_meta.team import load_team
     from marl_meta.train.run import resume, train
     from marl_meta.types import UserError
@@ -29,13 +32,17 @@ if TYPE_CHECKING:
 _HOMES = {
     "adapt": "marl_meta.evaluate.adapting",
     "ThirdPartyGame": "marl_meta.evaluate.ground",
+    "Replay": "marl_meta.replay",
     "UserError": "marl_meta.types",
     "list_families": "marl_meta.games",
     "load_family": "marl_meta.games",
+    "load_replay": "marl_meta.replay",
     "load_team": "marl_meta.team",
     "make": "marl_meta.interop.parallel",
     "make_aec": "marl_meta.interop.aec",
     "make_vec": "marl_meta.games",
+    "play": "marl_meta.evaluate.watching",
+    "record": "marl_meta.interop.recording",
     "resume": "marl_meta.train.run",
 }
 """The module that holds each public name; `evaluate` and `train` are packages that are called (`_callable`)."""
@@ -43,16 +50,20 @@ _HOMES = {
 _CALLED = ("evaluate", "train")
 
 __all__ = [
+    "Replay",
     "ThirdPartyGame",
     "UserError",
     "adapt",
     "evaluate",
     "list_families",
     "load_family",
+    "load_replay",
     "load_team",
     "make",
     "make_aec",
     "make_vec",
+    "play",
+    "record",
     "resume",
     "train",
 ]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import netrc
 import os
+import re
 import socket
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -71,10 +72,28 @@ class Tracker:
         if self._run is not None:
             self._attempt(_log_table, self._run, name, columns, rows)
 
-    def log_folder(self, name: str, kind: str, folder: Path, aliases: Sequence[str] = ()) -> None:
+    @property
+    def active(self) -> bool:
+        """Whether anybody gets what is recorded: what takes long to make need not be made for nobody."""
+        return self._run is not None
+
+    def log_pages(self, pages: Mapping[str, str], counters: Mapping[str, float]) -> None:
+        """Record HTML pages by name, at the counters that charts are drawn over."""
+        if self._run is not None:
+            self._attempt(_log_pages, self._run, pages, counters)
+
+    def log_film(self, name: str, film: bytes, counters: Mapping[str, float]) -> None:
+        """Record an animated GIF by name, at the counters that charts are drawn over."""
+        if self._run is not None:
+            self._attempt(_log_film, self._run, name, film, counters)
+
+    def log_folder(
+        self, name: str, kind: str, folder: Path, aliases: Sequence[str] = (),
+        metadata: Mapping[str, Any] | None = None,
+    ) -> None:  # fmt: skip
         """Keep the files of a folder as the next version of the artifact `name` of that kind."""
         if self._run is not None:
-            self._attempt(self._run.log_artifact, folder, name, kind, list(aliases))
+            self._attempt(_log_folder, self._run, name, kind, folder, aliases, metadata)
 
     def finish(self) -> None:
         """End the run; takes a while when much is still to be sent, but never longer than FINISH_SECONDS."""
@@ -93,10 +112,51 @@ class Tracker:
             self._run, self.mode, self.status = None, "off", f"W&B off: {_reason(error)}"
 
 
+class Page(str):
+    """A cell of a table that is an HTML page, and shown as one."""
+
+    __slots__ = ()
+
+
 def _log_table(run: wandb.Run, name: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     import wandb
 
-    run.log({name: wandb.Table(columns=list(columns), data=[list(row) for row in rows])})
+    data = [[wandb.Html(cell, inject=False) if isinstance(cell, Page) else cell for cell in row] for row in rows]
+    run.log({name: wandb.Table(columns=list(columns), data=data)})
+
+
+def _log_pages(run: wandb.Run, pages: Mapping[str, str], counters: Mapping[str, float]) -> None:
+    import wandb
+
+    # Without `inject` W&B adds nothing to the page: what it adds is fetched from the network.
+    run.log({**{name: wandb.Html(page, inject=False) for name, page in pages.items()}, **counters})
+
+
+def _log_film(run: wandb.Run, name: str, film: bytes, counters: Mapping[str, float]) -> None:
+    import wandb
+
+    # From a file, since arrays would need another package; W&B keeps a copy of its own.
+    path = Path(run.dir) / f".{name.replace('/', '-')}.gif"
+    path.write_bytes(film)
+    try:
+        run.log({name: wandb.Video(str(path), format="gif"), **counters})
+    finally:
+        path.unlink()
+
+
+def _log_folder(
+    run: wandb.Run, name: str, kind: str, folder: Path, aliases: Sequence[str], metadata: Mapping[str, Any] | None
+) -> None:  # fmt: skip
+    import wandb
+
+    artifact = wandb.Artifact(_artifact_name(name), kind, metadata=dict(metadata or {}))
+    artifact.add_dir(str(folder))
+    run.log_artifact(artifact, aliases=list(aliases))
+
+
+def _artifact_name(name: str) -> str:
+    """Return a name as W&B allows it."""
+    return re.sub(r"[^A-Za-z0-9_.-]", "-", name)[:128]
 
 
 def open_tracker(

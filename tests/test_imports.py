@@ -33,6 +33,7 @@ LEVELS = {
     "rollout": 3,
     "meta": 3,
     "mind": 3,
+    "thinking": 3,
     "team": 3,
     "evaluate": 4,
     "tournament": 4,

@@ -12,16 +12,20 @@ import pytest
 import marl_meta
 
 SURFACE = {
+    "Replay",
     "ThirdPartyGame",
     "UserError",
     "adapt",
     "evaluate",
     "list_families",
     "load_family",
+    "load_replay",
     "load_team",
     "make",
     "make_aec",
     "make_vec",
+    "play",
+    "record",
     "resume",
     "train",
 }

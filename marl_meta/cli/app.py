@@ -23,6 +23,8 @@ COMMANDS = (
     ("train", "train", "Teams"),
     ("evaluate", "evaluate", "Teams"),
     ("adapt", "adapt", "Teams"),
+    ("watch", "watch", "Watch"),
+    ("replay", "replay", "Watch"),
     ("team", "team", "Teams"),
     ("bench", "bench", "This machine"),
     ("doctor", "doctor", "This machine"),

@@ -324,6 +324,8 @@ class TrainConfig(_Section):
     """Threads of torch and numba; 0 leaves it to them."""
     evaluate_every: NotNegative
     """An evaluation after so many iterations; 0 for none."""
+    replays: NotNegative
+    """Games recorded at each evaluation and at the end, to be watched with `marl-meta watch`; 0 for none."""
 
 
 class Config(_Section):

@@ -9,15 +9,19 @@ from typing import Any
 
 import numpy as np
 
-from marl_meta.evaluate.ground import Ground, ThirdPartyGame, family_ground, third_party_ground, trained_ground
-from marl_meta.evaluate.lineup import side_seed
+from marl_meta.evaluate.ground import ThirdPartyGame
+from marl_meta.evaluate.lineup import able, side_seed
 from marl_meta.evaluate.play import sides_of
 from marl_meta.evaluate.run import Report, unreported
+from marl_meta.evaluate.threads import single_threaded
+from marl_meta.evaluate.watching import moves, recorder_of, seats_for, team_seat, trained_game
 from marl_meta.games import Family
 from marl_meta.games.family import check_integer
-from marl_meta.players import RandomPlayer
+from marl_meta.meta.controller import GradientController
+from marl_meta.replay import Replay
+from marl_meta.replay.recorder import Recorder
 from marl_meta.rollout import Controller
-from marl_meta.team import Team, load_team
+from marl_meta.team import Team, TeamController, load_team
 from marl_meta.types import FloatArray, UserError, VectorGame
 from marl_meta.wording import listed
 
@@ -36,6 +40,8 @@ class Adapted:
     random: FloatArray
     """[K] what random play earned in episodes from the same starts of the random streams."""
     env_steps: int
+    replay: Replay | None = None
+    """The episodes, where somebody wanted to watch them."""
 
     def record(self) -> dict[str, Any]:
         """Return it as plain values: what `marl-meta adapt --json` prints."""
@@ -59,6 +65,7 @@ def adapt(
     episodes: int = 5,
     side: str | None = None,
     seed: int = 0,
+    watch: bool = False,
     report: Report = unreported,
 ) -> Adapted:
     """Return what a team is after `episodes` episodes of one variant, and what it earned in each of them.
@@ -72,6 +79,7 @@ def adapt(
         episodes: K.
         side: name of the team of the game that it plays; by default the first that it can play.
         seed: of the game and of everybody's draws.
+        watch: whether the episodes are recorded as a replay, with what the team thinks.
         report: is told of the progress.
 
     Raises UserError on bad input, and for a team that does not adapt.
@@ -79,17 +87,21 @@ def adapt(
     loaded = team if isinstance(team, Team) else load_team(team)
     check_integer("episodes", episodes, low=1)
     check_integer("seed", seed, low=0)
-    ground = _ground(loaded, game, rules)
+    ground = trained_game(loaded, game, rules)
     if ground.num_variants != 1:
         raise UserError("A team adapts to one variant; say which by its rules.")
     # A trial longer than what is played: at its end the team would forget.
     played = ground.open(1, episodes + 1, seed)
-    sides = sides_of(played)
-    chosen = side or next((name for name in sides if _can_play(loaded, played, name)), next(iter(sides)))
+    sides = {team.name: team for team in played.layout.teams if team.name in sides_of(played)}
+    chosen = side or next((name for name, layout in sides.items() if able(loaded)(layout)), next(iter(sides)))
     if chosen not in sides:
         raise UserError(f"The game has no team {chosen!r}; its teams are {listed(sides)}.")
-    player = loaded.controller(played.layout, plays=chosen, seed=side_seed(seed, 0))
-    name = loaded.policy_for(next(one for one in played.layout.teams if one.name == chosen))
+    seats = seats_for(ground, played, {}, seed)
+    others = {name: seat.controller for name, seat in seats.items()}
+    seats[chosen] = team_seat(loaded, played, chosen, side_seed(seed, 0))
+    player = seats[chosen].controller
+    assert isinstance(player, TeamController | GradientController)
+    name = loaded.policy_for(sides[chosen])
     design = loaded.designs[name]
     remembers = design.recurrent and design.trial_inputs
     if not remembers and name not in loaded.beliefs and name not in loaded.adapters:
@@ -98,13 +110,14 @@ def adapt(
             "belief about the rules (meta=belief), nor does it take gradient steps (such as meta=cavia)."
         )
     try:
-        returns, steps = _play(played, {chosen: player}, chosen, episodes, seed, report)
+        recorder = recorder_of(ground, played, seats, seed) if watch else None
+        returns, steps = _play(played, {**others, chosen: player}, chosen, episodes, report, recorder)
         variant_rules = dict(played.rules[0])
     finally:
         played.close()
     other = ground.open(1, episodes + 1, seed)
     try:
-        random, _ = _play(other, {}, chosen, episodes, seed, unreported)
+        random, _ = _play(other, others, chosen, episodes, unreported)
     finally:
         other.close()
     adapted = replace(
@@ -112,57 +125,28 @@ def adapt(
         adapted_to={"game": ground.game, "rules": variant_rules, "episodes": episodes, "seed": seed},
         path=None,
     )
-    return Adapted(adapted, ground.game, chosen, variant_rules, returns, random, steps)
-
-
-def _ground(
-    team: Team, game: str | Path | Family | ThirdPartyGame | None, rules: Mapping[str, Any] | str | None
-) -> Ground:
-    if isinstance(game, ThirdPartyGame):
-        if rules is not None:
-            raise UserError("A third-party game has no rules of ours; its arguments are given with --kwargs.")
-        return third_party_ground(game)
-    if game is not None:
-        return family_ground(game, None, rules or {})
-    return trained_ground(team.trained_on, None, rules if rules is not None else {})
-
-
-def _can_play(team: Team, game: VectorGame, side: str) -> bool:
-    try:
-        team.policy_for(next(one for one in game.layout.teams if one.name == side))
-    except UserError:
-        return False
-    return True
+    replay = None if recorder is None else Replay(recorder.record())
+    return Adapted(adapted, ground.game, chosen, variant_rules, returns, random, steps, replay)
 
 
 def _play(
-    game: VectorGame, players: Mapping[str, Controller], side: str, episodes: int, seed: int, report: Report
-) -> tuple[FloatArray, int]:
+    game: VectorGame, players: Mapping[str, Controller], side: str, episodes: int, report: Report,
+    recorder: Recorder | None = None,
+) -> tuple[FloatArray, int]:  # fmt: skip
     """Return what a side earns in each episode [K] of the only game, and the number of steps."""
-    sides = sides_of(game)
-    all_players: dict[str, Controller] = {
-        name: players.get(name) or RandomPlayer(side_seed(seed, index)) for index, name in enumerate(sides)
-    }
-    for name, agents in sides.items():
-        all_players[name].reset(1, agents)
-    observation = game.reset().observation
+    agents = sides_of(game)[side]
     earned: list[float] = []
     running, steps = 0.0, 0
-    actions = np.zeros((1, game.num_agents), np.int64)
-    while len(earned) < episodes:
-        acting = observation.acting[0, sides[side]]
-        for name, agents in sides.items():
-            actions[:, agents] = all_players[name].act(observation)
-        step = game.step(actions)
-        for player in all_players.values():
-            player.observe(step)
-        running += float(step.reward[0, sides[side]].sum()) / max(int(acting.sum()), 1)
-        steps += 1
-        if not np.isfinite(running):
-            raise UserError("The game paid a reward that is not a number; nothing can be learnt from it.")
-        if step.game_over[0]:
-            earned.append(running)
-            running = 0.0
-            report(len(earned), episodes, side)
-        observation = step.observation
+    with single_threaded():
+        for observation, step in moves(game, players, recorder):
+            running += float(step.reward[0, agents].sum()) / max(int(observation.acting[0, agents].sum()), 1)
+            steps += 1
+            if not np.isfinite(running):
+                raise UserError("The game paid a reward that is not a number; nothing can be learnt from it.")
+            if step.game_over[0]:
+                earned.append(running)
+                running = 0.0
+                report(len(earned), episodes, side)
+            if len(earned) == episodes:
+                break
     return np.array(earned, np.float32), steps

@@ -51,6 +51,8 @@ class Ground:
     """How many games of each variant are played where nobody says otherwise."""
     open: Callable[[int, int, int], VectorGame]
     """`open(copies, episodes, seed)` returns a batch of `copies` times all variants, in turn, not yet reset."""
+    third_party: ThirdPartyGame | None = None
+    """The third-party game, where it is no family."""
 
     @property
     def label(self) -> str:
@@ -119,6 +121,7 @@ def third_party_ground(game: ThirdPartyGame) -> Ground:
         at_once=THIRD_PARTY_GAMES_AT_ONCE,
         games_per_variant=_games_per_variant(128, 1),
         open=open_games,
+        third_party=game,
     )
 
 

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from marl_meta.allocator import keep_freed_memory
 from marl_meta.evaluate.adapted import adaptation, groups_of
 from marl_meta.evaluate.controls import Lineup, adaptation_lineup
 from marl_meta.evaluate.ground import Ground, ThirdPartyGame, family_ground, third_party_ground, trained_ground
@@ -30,6 +26,7 @@ from marl_meta.evaluate.play import Earned, play, sides_of
 from marl_meta.evaluate.results import Evaluation, Result, SplitEvaluation
 from marl_meta.evaluate.room import without_room
 from marl_meta.evaluate.statistics import estimate
+from marl_meta.evaluate.threads import single_threaded
 from marl_meta.games import Family
 from marl_meta.games.family import check_integer
 from marl_meta.team import Team, load_team
@@ -105,7 +102,7 @@ def evaluate(  # noqa: PLR0913 (all that may be asked of an evaluation)
         for ground, there in zip(grounds, present, strict=True)
     ]
     parts: list[SplitEvaluation] = []
-    with _single_threaded():
+    with single_threaded():
         for index, (ground, lineup) in enumerate(zip(grounds, lineups, strict=True)):
             there = present[index]
             trained = [team_player(name, team, deterministic=deterministic) for name, team in there.items()]
@@ -289,15 +286,3 @@ def _trial_length(teams: Mapping[str, Team]) -> int:
 def _portion(report: Report, index: int, parts: int) -> Report:
     """Return a report of one part of several that are about as long: told as a share of them all."""
     return lambda done, total, name: report(index * total + done, parts * total, name)
-
-
-@contextmanager
-def _single_threaded() -> Iterator[None]:
-    """Have torch use one thread: its pool is several times slower for small batches where other work is going on."""
-    keep_freed_memory()
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

@@ -115,6 +115,21 @@ class Rule:
             case "flag":
                 return [False, True]
 
+    def labels(self) -> list[str]:
+        """Return what people call the values that a number of the rule may take, in the order of those numbers.
+
+        Of a choice that is its options, of a permutation the values that it orders. A float rule has none.
+        """
+        match self.kind:
+            case "float":
+                return []
+            case "flag":
+                return ["false", "true"]
+            case "permutation":
+                return [str(value) for value in sorted(set(self.options))]
+            case _:
+                return [str(value) for value in self.values()]
+
     def sample(self, rng: np.random.Generator) -> Any:
         """Return a value drawn uniformly over all that the rule allows."""
         if self.kind == "float":

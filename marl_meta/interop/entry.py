@@ -51,13 +51,7 @@ def make_environment(
     cycle (`metadata["is_parallelizable"]`) is converted. Anything else raises UserError. `folder` is where code that
     is named as `file.py:callable` lies.
     """
-    game = _call(entry_point, folder, (), kwargs)
-    for wrapper in wrappers:
-        options = dict(wrapper)
-        name = options.pop("wrapper", None)
-        if not isinstance(name, str):
-            raise UserError(f"Each entry of wrappers needs a key 'wrapper' ('module:callable'), unlike {options}.")
-        game = _call(name, folder, (game,), options)
+    game = wrapped(call(entry_point, folder, (), kwargs), wrappers, folder)
     if isinstance(game, AECEnv):
         if not game.metadata.get("is_parallelizable", False):
             raise UserError(
@@ -78,7 +72,18 @@ def make_environment(
     return cast("Environment", game)
 
 
-def _call(entry_point: str, folder: Path | None, positional: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+def wrapped(game: Any, wrappers: Sequence[Mapping[str, Any]], folder: Path | None) -> Any:
+    """Return a game inside `wrappers`, outermost last, as `make_environment` takes them."""
+    for wrapper in wrappers:
+        options = dict(wrapper)
+        name = options.pop("wrapper", None)
+        if not isinstance(name, str):
+            raise UserError(f"Each entry of wrappers needs a key 'wrapper' ('module:callable'), unlike {options}.")
+        game = call(name, folder, (game,), options)
+    return game
+
+
+def call(entry_point: str, folder: Path | None, positional: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
     """Call an entry point; what it refuses becomes a UserError that repeats its reason."""
     function = load_symbol(entry_point, folder)
     if not callable(function):

@@ -73,9 +73,10 @@ class ParallelGame(ParallelEnv, EzPickle):  # type: ignore[misc]  # PettingZoo s
             "is_parallelizable": True,
         }
         self.render_mode = render_mode
+        self.family = family
         self.rules: dict[str, Any] = dict(variant.rules)
         self.variant_id = variant.variant_id
-        self.game = make_vec(family, num_games=1, rules=variant.rules, seed=_started(seed))
+        self.game = make_vec(family, num_games=1, rules=variant.rules)
         layout = self.game.layout
         if not layout.entity_features:
             raise UserError(
@@ -84,7 +85,9 @@ class ParallelGame(ParallelEnv, EzPickle):  # type: ignore[misc]  # PettingZoo s
             )
         self.possible_agents: list[str] = list(self.game.agent_names)
         self.agents: list[str] = []
-        self._seed: int | None = _started(seed)
+        self.seed: int = _started(seed)
+        """Where its random stream starts, unless `reset` is given another one."""
+        self._first = True
         self._window: Window | None = None
         self._observation: Observation = self.game.reset().observation
         self._flatten = _flattener(layout, self._observation, self.rules)
@@ -109,8 +112,8 @@ class ParallelGame(ParallelEnv, EzPickle):  # type: ignore[misc]  # PettingZoo s
         options: dict[str, Any] | None = None,  # noqa: ARG002 (PettingZoo's interface; this game has none)
     ) -> tuple[dict[str, FloatArray], dict[str, dict[str, Any]]]:
         """Start a game, afresh from `seed` or else going on with the random stream; return observations and infos."""
-        start = seed if seed is not None else self._seed
-        self._seed = None
+        start = seed if seed is not None or not self._first else self.seed
+        self._first = False
         self._observation = self.game.reset(start).observation
         self.agents = list(self.possible_agents)
         if self.render_mode == "human":
@@ -144,6 +147,11 @@ class ParallelGame(ParallelEnv, EzPickle):  # type: ignore[misc]  # PettingZoo s
             truncated,
             self._infos(playing),
         )
+
+    @property
+    def shown(self) -> Observation:
+        """What the game shows now, as a batch of one."""
+        return self._observation
 
     def state(self) -> FloatArray:
         """Return all agents' flat observations, one after the other, as mpe2 does."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,6 +39,12 @@ class ObservationCodec:
             value = value[self.keys[0]] if len(self.keys) == 1 else {key: value[key] for key in self.keys}
         flat = np.asarray(spaces.flatten(self.space, value), dtype=np.float32)
         return flat if self.scale == 1.0 else flat * np.float32(self.scale)
+
+    def encode_all(self, values: Sequence[Any]) -> FloatArray:
+        """Return many observations as float32 [T,size], each as `encode` does."""
+        if self.keys is None and isinstance(self.space, spaces.Box) and self.scale == 1.0:
+            return np.stack(values).astype(np.float32).reshape(len(values), -1)
+        return np.stack([self.encode(value) for value in values])
 
 
 @dataclass(frozen=True, slots=True)

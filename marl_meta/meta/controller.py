@@ -7,11 +7,13 @@ back to the start where the trial is over. The team itself is never changed.
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from marl_meta.games.family import Family
 from marl_meta.meta.adapter import Adapter, Body
 from marl_meta.meta.diary import Diary
 from marl_meta.meta.finetune import is_moment
@@ -20,9 +22,12 @@ from marl_meta.meta.lived import arranged, side_by_side
 from marl_meta.meta.parameters import Parameters
 from marl_meta.mind import after
 from marl_meta.nets.inputs import PolicyInputs
-from marl_meta.nets.policy import PolicyOutput, RelationalPolicy
+from marl_meta.nets.policy import GraphTensors, PolicyOutput, RelationalPolicy
 from marl_meta.nets.prediction import summed
+from marl_meta.replay.record import BelievedRule
+from marl_meta.replay.thoughts import Thought
 from marl_meta.rollout import sample
+from marl_meta.thinking import Output, think
 from marl_meta.types import BoolArray, FloatArray, IntArray, Observation, Snapshot, Step
 
 ROOM = 64
@@ -63,6 +68,8 @@ class GradientController:
         self.diary = Diary(self.inputs, games, self.agents, self._room, self.plan.window, self._adapter.slots)
         self._context = np.zeros((games, len(self.agents), self.inputs.context_width), np.float32)
         self._passed = np.zeros(games, np.int64)
+        self._updates = np.zeros(games, np.int64)
+        """[B] how many gradient steps were taken in the trial."""
         self._state = self._policy.initial_state(games * len(self.agents))
         self._begins = torch.ones(games, dtype=torch.bool)
         self._before: Observation | None = None
@@ -100,6 +107,24 @@ class GradientController:
         self._before, self._last = observation, actions
         return actions
 
+    def believed(self, family: Family | None, hidden: FloatArray | None) -> list[BelievedRule]:  # noqa: ARG002
+        """Return nothing: what it finds out changes its parameters."""
+        return []
+
+    def think(self, observation: Observation, knowledge: FloatArray | None = None) -> Thought:
+        """Return what its agents think of the lone game that it plays; `knowledge` as in `act_on`."""
+        own = {name: value[0] for name, value in self.parameters.items()}
+        centre, scale = self._adapter.value_scale
+
+        def run(graph: GraphTensors, state: Tensor, starts: Tensor, legal: Tensor) -> tuple[Output, Tensor | None]:
+            output = self._body.play({**self._fixed, **own}, graph, state, starts, legal)
+            return output, output.value[0] * scale + centre
+
+        known = knowledge if knowledge is not None else self.ignorance()
+        starts = self._begins.expand(len(self.agents))
+        found = think(run, self.inputs, observation, self.agents, self._context, known, self._state, starts)
+        return replace(found, beliefs=None, updates=int(self._updates[0]))
+
     def _play(self, graph: object, legal: Tensor) -> PolicyOutput:
         """Return what the policy does in each game, [B,1,n,...]."""
         state = self._state.view(self.games, len(self.agents), -1)
@@ -135,6 +160,7 @@ class GradientController:
         rows = torch.from_numpy(games)
         now = {name: value[rows] for name, value in self.parameters.items()}
         most = max(len(of_game) for of_game in spans)
+        self._updates[games] += self.plan.steps + self.plan.tuning
         changed = self._body.after(self._everything, now, side_by_side(lived, 0, most), "first")
         for name, value in changed.items():
             self.parameters[name][rows] = value.detach()
@@ -142,6 +168,7 @@ class GradientController:
     def _forget(self, games: BoolArray) -> None:
         self._context[games] = 0.0
         self._passed[games] = 0
+        self._updates[games] = 0
         self.diary.forget(games)
         if games.any():
             rows = torch.from_numpy(games)
@@ -165,6 +192,7 @@ class GradientController:
             **{f"diary/{name}": array for name, array in self.diary.snapshot().items()},
             "context": self._context.copy(),
             "passed": self._passed.copy(),
+            "updates": self._updates.copy(),
             "state": self._state.numpy().copy(),
             "begins": self._begins.numpy().copy(),
             "generator": self.generator.get_state().numpy().copy(),
@@ -177,6 +205,7 @@ class GradientController:
             {name.removeprefix("diary/"): array for name, array in snapshot.items() if name.startswith("diary/")}
         )
         self._context, self._passed = snapshot["context"].copy(), snapshot["passed"].copy()
+        self._updates = snapshot["updates"].copy()
         self._state = torch.from_numpy(snapshot["state"].copy())
         self._begins = torch.from_numpy(snapshot["begins"].copy())
         self.generator.set_state(torch.from_numpy(snapshot["generator"].copy()))

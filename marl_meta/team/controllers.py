@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from torch import Tensor
 
+from marl_meta.games.family import Family
 from marl_meta.meta.controller import GradientController
 from marl_meta.mind import Mind, Start
 from marl_meta.nets.belief import BeliefNet
 from marl_meta.nets.inputs import InputStorage, PolicyInputs
 from marl_meta.nets.knowledge import Knowledge
-from marl_meta.nets.policy import RelationalPolicy
+from marl_meta.nets.policy import GraphTensors, RelationalPolicy
+from marl_meta.replay.record import BelievedRule
+from marl_meta.replay.thoughts import Thought
 from marl_meta.rollout import sample
+from marl_meta.thinking import Output, believed_rules, think
 from marl_meta.types import FloatArray, IntArray, Observation, Snapshot, Step, VectorGame
 
 
@@ -67,6 +73,24 @@ class TeamController:
         self._last, self._before = actions, observation
         return actions
 
+    def believed(self, family: Family | None, hidden: FloatArray | None) -> list[BelievedRule]:
+        """Return the hidden rules that it believes something of, see `thinking.believed_rules`."""
+        spec = self._inputs.knowledge
+        return believed_rules(spec, family, hidden) if spec is not None and self._belief is not None else []
+
+    def think(self, observation: Observation, knowledge: FloatArray | None = None) -> Thought:
+        """Return what its agents think of the lone game that it plays; `knowledge` as in `act_on`."""
+        mind, policy = self._mind, self._policy
+        known = knowledge if knowledge is not None else self.knowledge()
+
+        def run(graph: GraphTensors, state: Tensor, starts: Tensor, legal: Tensor) -> tuple[Output, Tensor | None]:
+            if policy.shape.critic != "own":  # its critic sees what the team does not
+                return policy.act(graph, state, starts, legal), None
+            output = policy(graph, state, starts, legal)
+            return output, output.value[0]
+
+        return think(run, self._inputs, observation, mind.agents, mind.context, known, mind.state, mind.starts)
+
     def observe(self, step: Step) -> None:
         """Take note of what its last actions led to: memory is cleared where a trial (or lone episode) ended."""
         self._mind.remember(self._before, self._last, step)
@@ -100,8 +124,20 @@ class OracleController:
 
     def act(self, observation: Observation) -> IntArray:
         """Return its agents' actions [B,n]."""
+        return self._player.act_on(observation, self._told())
+
+    def _told(self) -> FloatArray:
+        """Return the truth, for every agent [B,n,W]."""
         truth = self._knowledge.truth(self._game.hidden_rules)
-        return self._player.act_on(observation, np.repeat(truth[:, None], len(self._agents), axis=1))
+        return np.repeat(truth[:, None], len(self._agents), axis=1)
+
+    def believed(self, family: Family | None, hidden: FloatArray | None) -> list[BelievedRule]:  # noqa: ARG002
+        """Return nothing: it is told the rules, and so believes nothing of them."""
+        return []
+
+    def think(self, observation: Observation) -> Thought:
+        """Return what its agents think of the lone game that it plays, told its rules."""
+        return replace(self._player.think(observation, self._told()), beliefs=None)
 
     def observe(self, step: Step) -> None:
         """Take note of what its last actions led to."""

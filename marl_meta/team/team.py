@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,10 @@ class Team:
         )
         atomic_write_bytes(folder / WEIGHTS, packed(self.policies, self.beliefs, self.adapters, self.starts))
         atomic_write_text(folder / CARD, card.text())
+
+    def fingerprint(self) -> str:
+        """Return the SHA-256 of its weights, as `sha256sum weights.safetensors` says it of the saved team."""
+        return sha256(packed(self.policies, self.beliefs, self.adapters, self.starts)).hexdigest()
 
     def policy_for(self, team: TeamLayout) -> str:
         """Return the name of the policy that plays a team of a game: by the team's name, or else by its role."""

@@ -33,11 +33,10 @@ def evaluate_run(config: Config, team: Team) -> dict[str, float]:
     that of the training; a run on fixed rules is evaluated on these, as the split `rules`. All is drawn from the run's
     seed alone and touches nothing of the run, so that it goes on as it would have without.
     """
-    ground = _ground(config)
+    ground = evaluation_ground(config)
     games = max(2, (GAMES if config.game.family != "pettingzoo" else THIRD_PARTY_GAMES) // ground.num_variants)
     seed = mixed_seed(config.seed, 3000)
-    policies = {name: copy.deepcopy(policy).to("cpu").eval() for name, policy in team.policies.items()}
-    own = replace(team, policies=policies)
+    own = on_cpu(team)
     sides = team_configs(config, team.layout)
     players = [_side_player(config, own, side, chosen) for side, chosen in sides.items()]
     found = evaluate_players(ground, players, config.game.episodes_per_trial, games, seed)
@@ -48,7 +47,14 @@ def evaluate_run(config: Config, team: Team) -> dict[str, float]:
     }
 
 
-def _ground(config: Config) -> Ground:
+def on_cpu(team: Team) -> Team:
+    """Return a copy of a team in training, as it is now and will stay."""
+    policies = {name: copy.deepcopy(policy).to("cpu").eval() for name, policy in team.policies.items()}
+    return replace(team, policies=policies)
+
+
+def evaluation_ground(config: Config) -> Ground:
+    """Return the variants that a run is evaluated on: held-out ones, or its own rules."""
     game = config.game
     if game.family == "pettingzoo":
         assert game.entry_point is not None

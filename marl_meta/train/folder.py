@@ -1,4 +1,4 @@
-"""The run folder: `config.json`, `metrics.jsonl`, `timing.jsonl`, `checkpoints/`, `team/`.
+"""The run folder: `config.json`, `metrics.jsonl`, `timing.jsonl`, `checkpoints/`, `team/`, `replays/`, `gallery/`.
 
 `metrics.jsonl` holds what depends on the run alone and is the same, byte for byte, however often it was killed and
 resumed; what a clock measured is in `timing.jsonl`, line by line beside it.
@@ -41,6 +41,16 @@ class RunFolder:
     def checkpoints(self) -> Path:
         """What the run resumes from."""
         return self.path / "checkpoints"
+
+    @property
+    def replays(self) -> Path:
+        """Games recorded on the way."""
+        return self.path / "replays"
+
+    @property
+    def gallery(self) -> Path:
+        """Pages on which they can be watched."""
+        return self.path / "gallery"
 
     @property
     def team(self) -> Path:

@@ -18,6 +18,7 @@ from marl_meta.train.build import assemble, resolve
 from marl_meta.train.checkpoint import read_newest
 from marl_meta.train.folder import open_folder, start_folder
 from marl_meta.train.progress import ProgressDisplay
+from marl_meta.train.tracked import track_files
 from marl_meta.train.trainer import Trainer
 from marl_meta.types import UserError
 from marl_meta.wording import one_line
@@ -103,7 +104,9 @@ def _run(trainer: Trainer, quiet: bool) -> RunResult:
             display.note(f"Trained {config.name}; the team is {folder.team}")
         else:
             display.note(f"Stopped and saved. Go on with: marl-meta train --resume {quote(str(folder.path))}")
-        tracker.log_folder(f"team-{config.name}", "team", folder.team, ["latest"])
+        track_files(
+            tracker, config, folder, {"env_steps": trainer.env_steps, "seed": config.seed, "finished": finished}
+        )
     return RunResult(folder.path, folder.team, trainer.env_steps, trainer.seconds, finished)
 
 

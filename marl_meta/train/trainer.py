@@ -20,6 +20,8 @@ from marl_meta.train.checkpoint import Checkpoint, write_checkpoint
 from marl_meta.train.evaluating import evaluate_run
 from marl_meta.train.folder import RunFolder, open_lines
 from marl_meta.train.progress import ProgressDisplay
+from marl_meta.train.showing import is_shown, show_run
+from marl_meta.train.tracked import track_games
 from marl_meta.types import UserError
 
 Metrics = dict[str, float | None]
@@ -53,6 +55,8 @@ class Trainer:
                 self._offsets = (metrics_file.offset, timing_file.offset)
                 tracker.log(_for_tracker(metrics, timing))
                 display.update(self.env_steps, metrics)
+                if is_shown(self.config, self.iteration):
+                    self.show(tracker)
                 by_count = settings.checkpoint_iterations and self.iteration % settings.checkpoint_iterations == 0
                 by_time = settings.checkpoint_seconds and time.monotonic() - saved >= settings.checkpoint_seconds
                 if by_count or by_time:
@@ -61,6 +65,13 @@ class Trainer:
                     self.save()
                     saved = time.monotonic()
         self.save()
+        if settings.replays and self.env_steps >= settings.steps:
+            self.show(tracker)
+
+    def show(self, tracker: Tracker) -> None:
+        """Record games of the teams as they are now, and show them wherever the run is tracked."""
+        shown = show_run(self.config, self.team(), self.folder.replays, self.env_steps)
+        track_games(tracker, shown, self.env_steps)
 
     def iterate(self) -> tuple[Metrics, Metrics]:
         """Play the horizon and improve every learner on it; returns the iteration's metrics and its timing."""

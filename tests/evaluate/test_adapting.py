@@ -171,8 +171,8 @@ def test_a_reward_that_is_no_number(monkeypatch: pytest.MonkeyPatch) -> None:
 
         return replace(ground, open=opened)
 
-    trained = adapting.trained_ground
-    monkeypatch.setattr(adapting, "trained_ground", broken)
+    trained = adapting.trained_game
+    monkeypatch.setattr(adapting, "trained_game", broken)
     with pytest.raises(UserError, match="not a number"):
         adapt(team, rules=RULES)
 

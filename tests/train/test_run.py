@@ -34,6 +34,7 @@ def test_what_a_run_leaves_behind(overrides: Overrides, read_lines: ReadLines, c
         "checkpoints/00000010.safetensors",
         "config.json",
         "metrics.jsonl",
+        "replays/0000000240-1.replay.json.gz",
         "team/team.json",
         "team/weights.safetensors",
         "timing.jsonl",

@@ -1,0 +1,200 @@
+"""Playing a replay again: the same actions in the same game must show and pay the same, bit for bit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import zip_longest
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from marl_meta.games import Family, load_family, make_vec
+from marl_meta.replay.decoding import actions_of, places_of, rewards_of
+from marl_meta.replay.digest import CHECK_DIGITS
+from marl_meta.replay.record import EpisodeRecord, GameRecord, ReplayRecord
+from marl_meta.replay.recorder import Recorder, made_here
+from marl_meta.types import IntArray, UserError, VectorGame
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """What came of playing a replay again."""
+
+    same: bool
+    steps: int
+    """How many were played."""
+    episode: int | None = None
+    """The episode (from 0) with the first difference; None where there is none, or not in a step."""
+    step: int | None = None
+    """The first step of it that differs; 0 is the reset."""
+    reason: str = ""
+    """One sentence: what differs."""
+
+
+def verify(record: ReplayRecord, family: str | Path | Family | None = None) -> Verified:
+    """Return whether a replay happens again when it is played again.
+
+    `family` is whose game it is, where the name alone does not find it (the path of a family.yaml). Raises UserError
+    for a replay that cannot be played again: its game is not installed, is not known, or has other rules by now.
+    """
+    if not record.episodes:
+        return Verified(same=True, steps=0)
+    if record.game.api == "vector":
+        again, problem = _again_in_batch(record, family)
+    else:
+        from marl_meta.interop.replaying import play_again
+
+        again, problem = play_again(record)
+    return _compared(record, again, problem)
+
+
+def _again_in_batch(record: ReplayRecord, family: str | Path | Family | None) -> tuple[ReplayRecord, str]:
+    """Return what is recorded when the actions are played again, and why it ends early, if it does."""
+    game = _rebuilt(record.game, family, len(record.episodes))
+    try:
+        recorder = Recorder(game, record.game, {})
+        observation = game.reset().observation
+        recorder.begin(observation)
+        slots = np.flatnonzero(observation.present[0, : game.num_agents])
+        if len(slots) != record.num_agents:
+            return recorder.record(), f"the game has {len(slots)} agents, the replay {record.num_agents}"
+        for index, episode in enumerate(record.episodes):
+            actions = _chosen(record, episode)
+            for time in range(episode.steps):
+                row = np.zeros((1, game.num_agents), np.int64)
+                row[0, slots] = np.maximum(actions[:, time], 0)
+                recorder.choose(observation, row)
+                try:
+                    step = game.step(row)
+                except UserError as error:
+                    return recorder.record(), f"episode {index + 1}, step {time + 1}: {error}"
+                recorder.note(step)
+                observation = step.observation
+                if bool(step.game_over[0]) and time + 1 < episode.steps:
+                    return recorder.record(), f"episode {index + 1} is over after step {time + 1}"
+        return recorder.record(), ""
+    finally:
+        game.close()
+
+
+def _chosen(record: ReplayRecord, episode: EpisodeRecord) -> IntArray:
+    """Return the actions [N,T] of an episode, -1 where an agent did not act."""
+    found = np.full((record.num_agents, episode.steps), -1, np.int64)
+    for group in actions_of(record, episode):
+        if group.chosen is None:
+            raise UserError("The replay of a batch's game must have actions that are chosen among few.")
+        found[group.agents] = group.chosen
+    return found
+
+
+def _rebuilt(played: GameRecord, family: str | Path | Family | None, episodes: int) -> VectorGame:
+    if played.seed is None or played.first_game is None:
+        raise UserError("The replay cannot be played again: it does not say by which seed its game was made.")
+    if not played.family:
+        from marl_meta.interop.vector import PettingZooVector
+
+        if played.entry_point is None:
+            raise UserError("The replay cannot be played again: it does not say what makes its game (entry_point).")
+        return PettingZooVector(
+            played.entry_point, played.kwargs, seed=played.seed, first_game=played.first_game,
+            episodes_per_trial=episodes, schema=played.observation_schema, wrappers=played.wrappers,
+        )  # fmt: skip
+    chosen = family if isinstance(family, Family) else load_family(family if family is not None else played.name)
+    variant = chosen.variant(played.rules)
+    if variant.variant_id != played.variant_id:
+        raise UserError(
+            f"The replay is of the variant {played.variant_id}, and its rules are {variant.variant_id} here: the "
+            f"family {chosen.name!r} has changed since, or is another one of this name."
+        )
+    return make_vec(
+        chosen, num_games=1, rules=variant.rules, seed=played.seed, episodes_per_trial=episodes,
+        first_game=played.first_game,
+    )  # fmt: skip
+
+
+def _compared(record: ReplayRecord, again: ReplayRecord, problem: str) -> Verified:
+    steps = sum(episode.steps for episode in again.episodes)
+    for index, (was, now) in enumerate(zip_longest(record.episodes, again.episodes)):
+        if was is None or now is None:
+            return Verified(same=False, steps=steps, episode=index, step=0, reason=problem or "an episode is missing")
+        step = _first_difference(was, now)
+        if step is not None:
+            reason = (
+                f"episode {index + 1}, {_moment(step)}: {_difference(record, again, index, step)}{_elsewhere(record)}"
+            )
+            return Verified(same=False, steps=steps, episode=index, step=step, reason=problem or reason)
+        keys = _other_keys(record, was, again, now)
+        if keys:
+            reason = f"episode {index + 1}: the game plays as it did, but the replay has another {keys[0]}"
+            return Verified(same=False, steps=steps, episode=index, reason=reason)
+    if record.digest != again.digest or record.returns != again.returns or record.agents != again.agents:
+        return Verified(same=False, steps=steps, reason="the game plays as it did, but the replay has been changed")
+    return Verified(same=True, steps=steps)
+
+
+def _other_keys(record: ReplayRecord, was: EpisodeRecord, again: ReplayRecord, now: EpisodeRecord) -> list[str]:
+    """Return the keys of an episode that say something else, but for pictures and what somebody thought."""
+    left_out = {"notes"} | ({"scene"} if was.scene.kind == "frames" else set())
+    if was.rewards.unit != now.rewards.unit and was.steps == now.steps:  # as of a replay that was migrated
+        left_out |= {"rewards"} if _close(rewards_of(record, was), rewards_of(again, now), was.rewards.unit) else set()
+    if was.scene.kind == now.scene.kind == "particles" and was.scene.unit != now.scene.unit:
+        unit = (was.scene.unit or 0.0) + (now.scene.unit or 0.0)
+        left_out |= {"scene"} if _close(places_of(record, was), places_of(again, now), unit) else set()
+    return [key for key in EpisodeRecord.model_fields if key not in left_out and getattr(was, key) != getattr(now, key)]
+
+
+def _close(one: npt.NDArray[np.floating], other: npt.NDArray[np.floating], unit: float) -> bool:
+    return one.shape == other.shape and bool(np.abs(one - other).max(initial=0.0) <= unit)
+
+
+def _first_difference(was: EpisodeRecord, now: EpisodeRecord) -> int | None:
+    """Return the first moment whose check differs, or that only one of them has."""
+    for moment in range(max(was.steps, now.steps) + 1):
+        part = slice(CHECK_DIGITS * moment, CHECK_DIGITS * (moment + 1))
+        if was.checks[part] != now.checks[part]:
+            return moment
+    return None
+
+
+def _moment(step: int) -> str:
+    return "at the reset" if step == 0 else f"step {step}"
+
+
+def _difference(record: ReplayRecord, again: ReplayRecord, index: int, step: int) -> str:
+    """Return what differs at a step of an episode, as far as the replay itself says."""
+    was, now = record.episodes[index], again.episodes[index]
+    if step > now.steps:
+        return f"the game is over after step {now.steps}"
+    if step:
+        rewards, own = rewards_of(record, was)[:, step - 1], rewards_of(again, now)[:, step - 1]
+        apart = np.abs(rewards - own)
+        if apart.max() > was.rewards.unit + now.rewards.unit:
+            agent = int(apart.argmax())
+            return f"the reward of {record.agents[agent].name} was {rewards[agent]:g} and is {own[agent]:g}"
+    if was.scene.kind == now.scene.kind == "particles" and record.num_entities == again.num_entities:
+        here, there = places_of(record, was)[:, :, step], places_of(again, now)[:, :, step]
+        distance = np.hypot(*(here - there).T)
+        if distance.max() > 1.5 * (was.scene.unit or 0.0):
+            entity = int(distance.argmax())
+            name = (
+                record.agents[entity].name
+                if entity < record.num_agents
+                else f"the {record.objects[entity - record.num_agents]}"
+            )
+            return f"{name} was at {_place(here[entity])} and is at {_place(there[entity])}"
+    return "what the game shows or pays is not the same, bit for bit"
+
+
+def _place(place: np.ndarray) -> str:
+    return f"({place[0]:.3f}, {place[1]:.3f})"
+
+
+def _elsewhere(record: ReplayRecord) -> str:
+    """Return what to say of a replay that was made by other software than that which plays it again."""
+    here = made_here()
+    others = [
+        f"{key} {getattr(record.made, key)}" for key in ("toolkit", "numpy", "platform")
+        if getattr(record.made, key) != getattr(here, key)
+    ]  # fmt: skip
+    return f" (it was made with {', '.join(others)})" if others else ""
