@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -42,50 +43,42 @@ def think(
     """Return what the agents [n] of a lone game think, without moving anybody's memory.
 
     `context` [1,n,C], `knowledge` [1,n,W], `state` [n,H] and `starts` [n] are what their mind holds. The influence of
-    an entity is the total variation between what an agent would do with and without seeing it: one more receiver for
-    each edge, all in one pass. A flat encoder has no edges to leave out.
+    an entity is the total variation between what an agent would do with and without seeing it: one more game for each
+    entity, all in one pass. Nobody can be kept from seeing itself. A flat encoder does not say whom it looks at.
     """
-    slots, entities = observation.private.shape[1], observation.present.shape[1]
-    shared = observation.sees is None
-    storage = InputStorage(inputs, 1, (1, slots, entities), agents, shared, actor_only=True)
-    storage.write(0, observation, context, knowledge)
-    read = storage.read(slice(0, 1))
     flat = inputs.places is not None
-    graph = read.graph if flat else _with_and_without(read.graph)
-    times = graph.own.shape[1] // len(agents)
-    output, value = run(
-        graph, state.repeat_interleave(times, 0), starts.repeat_interleave(times)[None],
-        read.action_mask.repeat_interleave(times, 1),
-    )  # fmt: skip
-    probabilities = torch.softmax(output.logits[0], -1).unflatten(0, (len(agents), times))
-    value = None if value is None else value.unflatten(0, (len(agents), times))[:, 0]
+    shown = observation if flat else _with_and_without(observation)
+    games, entities = shown.present.shape
+    sizes = (games, shown.private.shape[1], entities)
+    storage = InputStorage(inputs, 1, sizes, agents, shown.sees is None, actor_only=True)
+    storage.write(0, shown, context, None if knowledge is None else knowledge.repeat(games, 0))
+    read = storage.read(slice(0, 1))
+    output, value = run(read.graph, state.repeat(games, 1), starts.repeat(games)[None], read.action_mask)
+    count = len(agents)
+    probabilities = torch.softmax(output.logits[0], -1).unflatten(0, (games, count))
     acting = observation.acting[0, agents]
     thought = Thought(
-        probabilities=probabilities[:, 0].numpy() * acting[:, None],
-        value=None if value is None else value.numpy() * acting,
+        probabilities=probabilities[0].numpy() * acting[:, None],
+        value=None if value is None else value[:count].numpy() * acting,
         beliefs=None if knowledge is None else _believed(inputs.knowledge, knowledge[0]),
     )
     if flat:
         return thought
-    influence = 0.5 * (probabilities[:, 1:] - probabilities[:, :1]).abs().sum(-1)
-    attention = output.attention[0].unflatten(0, (len(agents), times))[:, 0] * read.graph.mask[0][:, None]
-    return replace(
-        thought, attention=attention.numpy(), influence=(influence * read.graph.mask[0]).numpy() * acting[:, None]
-    )  # fmt: skip
+    influence = 0.5 * (probabilities[1:] - probabilities[0]).abs().sum(-1).T
+    sees = read.graph.mask[0, :count]
+    attention = output.attention[0, :count] * sees[:, None]
+    return replace(thought, attention=attention.numpy(), influence=(influence * sees).numpy() * acting[:, None])
 
 
-def _with_and_without(graph: GraphTensors) -> GraphTensors:
-    """Return a graph in which each receiver is followed by one for each sender, who does not see that one."""
-    _, receivers, senders = graph.mask.shape
-    times = 1 + senders
-    mask = graph.mask.repeat_interleave(times, 1)
-    blind = torch.cat([torch.zeros(1, senders, dtype=torch.bool), torch.eye(senders, dtype=torch.bool)])
-    return GraphTensors(
-        own=graph.own.repeat_interleave(times, 1),
-        edges=graph.edges.repeat_interleave(times, 1),
-        mask=mask & ~blind.repeat(receivers, 1)[None],
-        lower=graph.lower,
-    )
+def _with_and_without(observation: Observation) -> Observation:
+    """Return a lone game's moment 1 + E times: as it is, and then as it is where nobody sees entity e."""
+    slots, entities = observation.private.shape[1], observation.present.shape[1]
+    times = 1 + entities
+    seen = np.ones((1, slots, entities), bool) if observation.sees is None else observation.sees
+    sees = seen.repeat(times, 0)
+    sees[np.arange(1, times), :, np.arange(entities)] = False
+    values = {one.name: getattr(observation, one.name).repeat(times, 0) for one in fields(observation) if one.name != "sees"}
+    return Observation(**values, sees=sees)
 
 
 def _believed(knowledge: Knowledge | None, known: FloatArray) -> FloatArray | None:

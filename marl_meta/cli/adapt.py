@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 _RULES = "Rules of the variant: inline JSON, a YAML or JSON file, or a variant_id. Others are at their default."
 _OUT = "Folder, new or empty, for the adapted team."
+_REPLAY = "File for a replay of the episodes, to be watched with `marl-meta watch`."
 _SIDE = "Team of the game that it plays; by default the first that it can play."
 
 
@@ -24,6 +25,7 @@ def adapt(  # noqa: PLR0913 (the options of a command)
     rules: Annotated[str | None, typer.Option(help=_RULES)] = None,
     episodes: Annotated[int, typer.Option(help="How many episodes it plays.")] = 5,
     out: Annotated[Path | None, typer.Option(help=_OUT)] = None,
+    replay: Annotated[Path | None, typer.Option(help=_REPLAY)] = None,
     side: Annotated[str | None, typer.Option(help=_SIDE)] = None,
     seed: Seed = 0,
     game: Game = None,
@@ -35,17 +37,26 @@ def adapt(  # noqa: PLR0913 (the options of a command)
     """Let a team play some episodes of one variant, and save it with what it found out."""
     from marl_meta.evaluate.adapting import adapt as run
     from marl_meta.files import claim_folder
+    from marl_meta.replay.reading import target
 
     played = chosen_game(game, pettingzoo, kwargs, schema)
+    wanted = target(replay) if replay is not None else None
     with progress_bar() as advance:
-        adapted = run(team, rules=rules, game=played, episodes=episodes, side=side, seed=seed, report=advance)
+        adapted = run(
+            team, rules=rules, game=played, episodes=episodes, side=side, seed=seed, watch=replay is not None,
+            report=advance,
+        )  # fmt: skip
+    saved = adapted.replay.save(wanted) if adapted.replay is not None and wanted is not None else None
     if out is not None:
         claim_folder(out, "give the adapted team a folder of its own")
         adapted.team.save(out)
     if as_json:
-        typer.echo(json.dumps({**adapted.record(), "out": None if out is None else str(out)}))
+        made = {"out": None if out is None else str(out), "replay": None if saved is None else str(saved)}
+        typer.echo(json.dumps({**adapted.record(), **made}))
         return
     _show(adapted)
+    if saved is not None:
+        typer.echo(f"written: {saved}")
     if out is not None:
         typer.echo(f"written: {out}")
 

@@ -141,11 +141,8 @@ def _show_family(console: Console, family: Family) -> None:
 
 def _film(family: Family, run: RunResult, seed: int, path: Path) -> None:
     from marl_meta.evaluate.film import film
-    from marl_meta.evaluate.lineup import random_player, team_player
-    from marl_meta.team import load_team
 
-    players = [random_player(), team_player("the team", load_team(run.team), deterministic=False)]
-    film(family, _scenes(family), players, seed, path)
+    film(family, _scenes(family), {"random": "random", "the team": run.team}, seed, path)
 
 
 def _scenes(family: Family) -> list[Variant]:
@@ -177,6 +174,7 @@ def _conclude(console: Console, run: RunResult, evaluation: Evaluation, written:
         console.print(f"  {path}  [dim]{what}[/dim]", soft_wrap=True)
     console.print("\nNext:")
     for command in (
+        f"marl-meta watch {run.folder}",
         f"marl-meta train --resume {run.folder} train.steps={10 * run.env_steps}",
         f"marl-meta evaluate {run.folder} --split {HELD_OUT} --split ood",
         f"marl-meta evaluate {run.folder} --pettingzoo mpe2.simple_spread_v3:parallel_env --schema simple_spread",

@@ -36,6 +36,7 @@ _SIDE = (
     "Of a game of several sides the one on which adaptation is scored, the others being played by a hand-written "
     "player, else at random; by default the first on which a team can be told the hidden rules."
 )
+_REPLAYS = "With --report: recorded trials of each team and split to watch, on its worst to its best variants."
 _WANDB = "Whether the numbers also go to W&B: a run for each team, whose files are kept in the report's folder."
 _GROUP = "Count teams that were trained with the same meta also together, as seeds of one learner."
 
@@ -67,6 +68,7 @@ def evaluate(  # noqa: PLR0913 (the options of a command)
     side: Annotated[str | None, typer.Option(help=_SIDE)] = None,
     group: Annotated[bool, typer.Option("--group", help=_GROUP)] = False,
     report: Annotated[Path | None, typer.Option(help=_REPORT)] = None,
+    replays: Annotated[int, typer.Option(help=_REPLAYS, min=0)] = 3,
     wandb: Annotated[WandbMode, typer.Option(help=_WANDB)] = WandbMode.OFF,
     project: Annotated[str, typer.Option(help="W&B project.")] = "marl-meta",
     as_json: AsJson = False,
@@ -74,7 +76,9 @@ def evaluate(  # noqa: PLR0913 (the options of a command)
     """Say what teams earn, and how well they adapt, with confidence intervals, beside random and hand-written play."""
     from marl_meta.config import TrackingConfig
     from marl_meta.evaluate.report import write_report
+    from marl_meta.evaluate.run import chosen_grounds, load_teams
     from marl_meta.evaluate.run import evaluate as run
+    from marl_meta.evaluate.showcase import showcase
     from marl_meta.evaluate.tracked import track
     from marl_meta.files import claimed_folder
 
@@ -97,10 +101,15 @@ def evaluate(  # noqa: PLR0913 (the options of a command)
                 group=group,
                 report=advance,
             )
-        written = write_report(evaluation, report) if report is not None else []
+        written = []
         if report is not None:
+            loaded = load_teams(list(teams))
+            grounds = chosen_grounds(list(loaded.values()), played, split or None, rules)
+            with progress_bar() as advance:
+                shown = showcase(evaluation, grounds, loaded, replays, advance)
+            written = write_report(evaluation, report, shown)
             tracking = TrackingConfig(wandb=wandb.value, project=project, group=None)
-            for status in track(evaluation, tracking, report) if wandb is not WandbMode.OFF else ():
+            for status in track(evaluation, tracking, report, shown) if wandb is not WandbMode.OFF else ():
                 typer.echo(status, err=True)
     if as_json:
         typer.echo(json.dumps(evaluation.record()))

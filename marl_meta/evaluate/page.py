@@ -1,4 +1,4 @@
-"""A report on adaptation as one HTML page that needs nothing but itself: no network, no script, no other file."""
+"""A report on adaptation as one HTML page that needs no network and no script; games to watch are pages beside it."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from marl_meta.evaluate.adapted import Adaptation, Adapted
 from marl_meta.evaluate.figure import svg
 from marl_meta.evaluate.plots import figures
 from marl_meta.evaluate.results import Evaluation, SplitEvaluation
+from marl_meta.evaluate.showcase import ShownTrial
 
 _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; color: #222; background: #fff; margin: 0 auto; padding: 12px;
@@ -52,8 +53,11 @@ Cell = str
 """HTML."""
 
 
-def page(evaluation: Evaluation) -> str:
-    """Return the page of an evaluation in which some split has something to adapt to."""
+def page(evaluation: Evaluation, shown: Sequence[ShownTrial] = ()) -> str:
+    """Return the page of an evaluation in which some split has something to adapt to.
+
+    `shown` are recorded trials, whose pages it links.
+    """
     title = f"{evaluation.game}: how well teams adapt"
     parts = [
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">',
@@ -64,6 +68,7 @@ def page(evaluation: Evaluation) -> str:
     for split in evaluation.splits:
         if split.adaptation is not None:
             parts += _split(split, split.adaptation)
+            parts += _games([one for one in shown if one.split == split.split])
     parts += [*_making(evaluation), "</body>\n</html>\n"]
     return "\n".join(parts)
 
@@ -98,6 +103,23 @@ def _split(split: SplitEvaluation, adaptation: Adaptation) -> Iterator[str]:
         if learner.role in ("team", "group") and learner.curve is not None:
             yield _rule_table(adaptation, learner)
     yield from _left_out(adaptation)
+
+
+def _games(shown: Sequence[ShownTrial]) -> Iterator[str]:
+    if not shown:
+        return
+    episodes = max(len(one.returns) for one in shown)
+    heads = ["to watch", *(f"return, episode {k + 1}" for k in range(episodes))]
+    rows = [
+        ("", [
+            f'<a href="{_text(one.page)}">{_text(one.team)} on {_text(one.variant_id)}</a>',
+            *(_decimal(value) for value in one.returns),
+        ])
+        for one in shown
+    ]  # fmt: skip
+    yield "<h3>Games to watch</h3>\n" + _table(heads, rows)
+    yield '<p class="note">A trial each on variants where the team did badly, as usual and well. No score counts it.'
+    yield "</p>"
 
 
 def _score_table(adaptation: Adaptation) -> str:

@@ -22,6 +22,7 @@ from marl_meta.evaluate.lineup import RANDOM
 from marl_meta.evaluate.page import page
 from marl_meta.evaluate.plots import figures
 from marl_meta.evaluate.results import Evaluation, Result, SplitEvaluation
+from marl_meta.evaluate.showcase import ShownTrial, write_showcase
 from marl_meta.files import atomic_write_bytes
 
 JSON_FILE, CSV_FILE, CHART_FILE = "evaluation.json", "evaluation.csv", "returns.png"
@@ -34,8 +35,8 @@ CSV_COLUMNS = (
 SCORE_COLUMNS = ("split", "learner", "player", "variant_id", "episode", "score")
 
 
-def write_report(evaluation: Evaluation, folder: Path) -> list[Path]:
-    """Write the files into `folder`, which exists; returns their paths."""
+def write_report(evaluation: Evaluation, folder: Path, shown: Sequence[ShownTrial] = ()) -> list[Path]:
+    """Write the files into `folder`, which exists; returns their paths. `shown` are recorded trials to watch."""
     files: dict[str, bytes] = {
         JSON_FILE: (json.dumps(evaluation.record(), indent=2) + "\n").encode(),
         CSV_FILE: _csv(CSV_COLUMNS, _all_rows(evaluation)),
@@ -43,7 +44,7 @@ def write_report(evaluation: Evaluation, folder: Path) -> list[Path]:
     }
     adapting = [(split.split, split.adaptation) for split in evaluation.splits if split.adaptation is not None]
     if adapting:
-        files[PAGE_FILE] = page(evaluation).encode()
+        files[PAGE_FILE] = page(evaluation, shown).encode()
         files[SCORES_FILE] = _csv(
             SCORE_COLUMNS, (row for label, adaptation in adapting for row in score_rows(label, adaptation))
         )
@@ -53,7 +54,7 @@ def write_report(evaluation: Evaluation, folder: Path) -> list[Path]:
             files[f"{stem}.png"] = _png(picture(figure))
     for name, content in files.items():
         atomic_write_bytes(folder / name, content)
-    return [folder / name for name in files]
+    return [*(folder / name for name in files), *write_showcase(shown, folder)]
 
 
 def score_rows(split: str, adaptation: Adaptation) -> Iterator[dict[str, Any]]:

@@ -86,8 +86,8 @@ def evaluate(  # noqa: PLR0913 (all that may be asked of an evaluation)
     Raises UserError on bad input.
     """
     began = time.monotonic()
-    loaded = _load(teams)
-    grounds = _grounds(list(loaded.values()), game, split, rules)
+    loaded = load_teams(teams)
+    grounds = chosen_grounds(list(loaded.values()), game, split, rules)
     length = check_integer("episodes", episodes if episodes is not None else _trial_length(loaded), low=1)
     if games_per_variant is not None:
         check_integer("games_per_variant (whose spread gives the intervals)", games_per_variant, low=2)
@@ -235,7 +235,7 @@ def _title(pairing: Matchup) -> str:
     return " against ".join(name for _, name in pairing)
 
 
-def _load(teams: str | Path | Team | Sequence[str | Path | Team]) -> dict[str, Team]:
+def load_teams(teams: str | Path | Team | Sequence[str | Path | Team]) -> dict[str, Team]:
     """Return the teams by names that tell them apart: their own, or where several have one, their folders'."""
     given = [teams] if isinstance(teams, str | Path | Team) else list(teams)
     if not given:
@@ -250,12 +250,13 @@ def _load(teams: str | Path | Team | Sequence[str | Path | Team]) -> dict[str, T
     return dict(zip(labels, loaded, strict=True))
 
 
-def _grounds(
+def chosen_grounds(
     teams: Sequence[Team],
     game: str | Path | Family | ThirdPartyGame | None,
     split: str | Sequence[str] | None,
     rules: Mapping[str, Any] | str | None,
 ) -> list[Ground]:
+    """Return where teams are evaluated, a ground for each split; arguments and errors are `evaluate`'s."""
     splits = [split] if isinstance(split, str) or split is None else list(split)
     if isinstance(game, ThirdPartyGame):
         if splits != [None] or rules is not None:

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from marl_meta.config import TrackingConfig
 from marl_meta.evaluate.report import SCORE_COLUMNS, score_rows
 from marl_meta.evaluate.results import Evaluation, SplitEvaluation
-from marl_meta.tracking import STEP_METRIC, open_tracker
+from marl_meta.evaluate.showcase import ShownTrial
+from marl_meta.tracking import STEP_METRIC, Page, open_tracker
 
 
-def track(evaluation: Evaluation, config: TrackingConfig, folder: Path) -> list[str]:
+def track(
+    evaluation: Evaluation, config: TrackingConfig, folder: Path, shown: Sequence[ShownTrial] = ()
+) -> list[str]:  # fmt: skip
     """Send an evaluation to W&B, whose files go to `folder`; returns a line for each team that says where.
 
     It never raises for W&B's sake. The metrics are `adapt/*` for the first split, and for each `eval/heldout/*` or
-    `eval/SPLIT/*`.
+    `eval/SPLIT/*`. The table `adapt/games` holds the recorded trials, each with its page.
     """
     statuses = []
     for name, path in evaluation.teams.items():
@@ -29,6 +32,11 @@ def track(evaluation: Evaluation, config: TrackingConfig, folder: Path) -> list[
                 rows = [[row[column] for column in SCORE_COLUMNS] for row in _rows(split, name)]
                 if rows:
                     tracker.log_table(f"eval/{_label(split)}/variants", SCORE_COLUMNS, rows)
+            games = [one for one in shown if one.team == name]
+            if games:
+                columns = ("split", "variant_id", *(f"return_ep{k + 1}" for k in range(evaluation.episodes)), "game")
+                cells = [[one.split, one.variant_id, *one.returns, Page(one.replay.page())] for one in games]
+                tracker.log_table("adapt/games", columns, cells)
             statuses.append(f"{name}: {tracker.status}")
         finally:
             tracker.finish()

@@ -103,7 +103,13 @@ def _joined(*rows: npt.NDArray[Any]) -> bytes:
 
 def _over_time(rows: Sequence[Mapping[str, Any]], agents: Sequence[str], dtype: type[Any]) -> npt.NDArray[Any]:
     """Return what is kept of T times, by agent, as [N,T]; who is not there has 0."""
-    return np.array([[row.get(agent, 0) for row in rows] for agent in agents], dtype).reshape(len(agents), len(rows))
+    found = [[_number_in(row.get(agent, 0)) for row in rows] for agent in agents]
+    return np.array(found, dtype).reshape(len(agents), len(rows))
+
+
+def _number_in(value: Any) -> Any:
+    """Return a number as it is, or the only one in an array."""
+    return value.item() if isinstance(value, np.ndarray) else value
 
 
 def _groups(env: Any, agents: Sequence[str], actions: Sequence[Mapping[str, Any]]) -> list[ActionGroup]:
@@ -124,13 +130,19 @@ def _groups(env: Any, agents: Sequence[str], actions: Sequence[Mapping[str, Any]
             groups.append(ActionGroup(agents=members, chosen=pack(np.array(chosen, np.int64))))
         else:
             lists = [[step.get(agents[i]) for step in actions] for i in members]
-            groups.append(encode_numbers(members, lists, sort, shape))
+            groups.append(encode_numbers(members, lists, _sort_of(sort, lists), shape))
     return groups
+
+
+def _sort_of(sort: str, lists: Sequence[Sequence[Any]]) -> str:
+    """Return the dtype in which nothing of these actions is lost: games compute with the floats that they are given."""
+    single = all(action is None or action.dtype.itemsize <= 4 for row in lists for action in row)
+    return sort if not sort.startswith("float") else "float32" if single else "float64"
 
 
 def _number(action: Any, first: int) -> int:
     """Return 0 for no action, else the number of the action plus 1."""
-    return 0 if action is None else int(action) - first + 1
+    return 0 if action is None else int(_number_in(action)) - first + 1
 
 
 def _action_names(env: Any, agents: Sequence[str]) -> list[str]:

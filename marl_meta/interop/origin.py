@@ -53,7 +53,7 @@ def origin(
     found, arguments = (entry_point, kwargs or {}) if entry_point is not None else _found(env, game, api)
     return GameRecord(
         name=_name(type(game)), family=False, api=api, entry_point=found, kwargs=arguments,
-        schema=schema or _schema(type(game).__module__, arguments),
+        schema=schema or _schema(type(game).__module__),
     )  # fmt: skip
 
 
@@ -107,11 +107,7 @@ def _arguments(game: Any) -> dict[str, Any] | None:
     """Return what a game was made with, by name (as gymnasium's EzPickle keeps it); None where it does not say."""
     positional, named = getattr(game, "_ezpickle_args", None), getattr(game, "_ezpickle_kwargs", None)
     if positional is None or named is None:
-        needs = [
-            one for one in inspect.signature(type(game)).parameters.values()
-            if one.default is one.empty and one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD)
-        ]  # fmt: skip
-        return None if needs else {}
+        return None if set(inspect.signature(type(game)).parameters) - {"render_mode"} else {}
     try:
         bound = inspect.signature(type(game)).bind(*positional, **named)
         arguments = {name: value for name, value in bound.arguments.items() if name != "render_mode"}
@@ -121,8 +117,7 @@ def _arguments(game: Any) -> dict[str, Any] | None:
     return arguments
 
 
-def _schema(module: str, arguments: dict[str, Any]) -> str | None:
+def _schema(module: str) -> str | None:
     """Return the schema that reads a game's observations, where one of ours is for that game."""
     package, _, name = module.rpartition(".")
-    known = package.startswith("mpe2") and name in SCHEMAS and not arguments.get("continuous_actions", False)
-    return name if known else None
+    return name if package.startswith("mpe2") and name in SCHEMAS else None

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 from pettingzoo import AECEnv, ParallelEnv
-from pettingzoo.utils import aec_to_parallel, parallel_to_aec
+from pettingzoo.utils import aec_to_parallel, parallel_to_aec, turn_based_aec_to_parallel
 
 from marl_meta.games.family import load_family
 from marl_meta.interop.aec import make_aec
@@ -59,7 +59,8 @@ def rebuilt(played: GameRecord) -> Any:
         )
     env = wrapped(call(played.entry_point, None, (), played.kwargs), played.wrappers, None)
     if played.api == "parallel" and isinstance(env, AECEnv):
-        env = aec_to_parallel(env)
+        at_once = env.metadata.get("is_parallelizable", False)
+        env = aec_to_parallel(env) if at_once else turn_based_aec_to_parallel(env)
     if played.api == "aec" and isinstance(env, ParallelEnv):
         env = parallel_to_aec(env)
     return env
@@ -116,5 +117,6 @@ def _moves(env: Any, record: ReplayRecord, episode: EpisodeRecord) -> list[dict[
                 if group.chosen is not None:
                     moves[time][name] = int(group.chosen[row, time]) + int(space.start)
                 elif group.numbers is not None:
-                    moves[time][name] = group.numbers[row, time].astype(space.dtype)
+                    numbers = group.numbers[row, time]
+                    moves[time][name] = numbers if numbers.dtype.kind == "f" else numbers.astype(space.dtype)
     return moves

@@ -54,7 +54,7 @@ def camera_for(env: Any, game: GameRecord, agents: list[str], *, frames: bool | 
     if isinstance(inner, ParallelGame):
         return OurCamera(inner)
     if game.observation_schema is not None:
-        return SchemaCamera(game, agents)
+        return SchemaCamera(env, game, agents)
     board = BoardCamera.fitting(env, agents)
     if board is not None:
         return board
@@ -121,9 +121,12 @@ class OurCamera:
 
 
 class SchemaCamera:
-    """Keeps flat observations, in which a schema finds where entities are."""
+    """Keeps flat observations, in which a schema finds where entities are.
 
-    def __init__(self, game: GameRecord, agents: list[str]) -> None:
+    Where agents take turns, it asks once a round what all of them see: in these games everybody moves at its end.
+    """
+
+    def __init__(self, env: Any, game: GameRecord, agents: list[str]) -> None:
         assert game.entry_point is not None
         self._plan = _plan(game)
         reading = self._plan.reading
@@ -136,14 +139,25 @@ class SchemaCamera:
         self.objects = list(self._plan.kinds[len(agents) :])
         self._moments: list[dict[str, Any]] = []
         self._starts: list[int] = []
+        self._game = env.unwrapped if game.api == "aec" else None
+        self._had_turn: set[str] = set()
 
     def restart(self) -> None:
         """Begin an episode."""
         self._starts.append(len(self._moments))
+        self._had_turn.clear()
 
     def look(self, observations: Mapping[str, Any]) -> None:
         """Keep what everybody was shown."""
-        self._moments.append(dict(observations))
+        if self._game is None:
+            self._moments.append({agent: np.array(shown) for agent, shown in observations.items()})
+            return
+        if not observations or not self._had_turn or not self._had_turn.isdisjoint(observations):
+            self._had_turn.clear()
+            self._moments.append({agent: np.array(self._game.observe(agent)) for agent in self._agents})
+        else:
+            self._moments.append(self._moments[-1])
+        self._had_turn.update(observations)
 
     def scenes(self) -> list[Scene]:
         """Return the scenes: what all know together of where everything is. All moments are worked out at once."""
@@ -184,7 +198,8 @@ def _plan(game: GameRecord) -> GamePlan:
     assert game.entry_point is not None
     module = game.entry_point.partition(":")[0]
     source = GameSource(f"{module}:parallel_env", load_schema(game.observation_schema or ""), wrappers=game.wrappers)
-    return plan_game(source, game.kwargs)
+    # What agents are shown does not depend on how they act, and a plan is of actions that are chosen among few.
+    return plan_game(source, {name: value for name, value in game.kwargs.items() if name != "continuous_actions"})
 
 
 class BoardCamera:

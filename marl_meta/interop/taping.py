@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from gymnasium import spaces
 
 from marl_meta.interop.origin import core_of
 from marl_meta.interop.scenery import Camera, camera_for
@@ -50,17 +49,15 @@ class Tape:
         self.episodes: list[TapedEpisode] = []
         self._frames = frames
         self._episode: TapedEpisode | None = None
-        self._copies = False
-        """Whether actions are arrays, in which somebody may write something else."""
         self._waits = False
         """Of an AEC environment: whether nobody has looked since the last turn."""
 
     def reset_parallel(self, reset: Callable[..., Any]) -> Callable[..., Any]:
         """Return `reset`, which is listened to."""
 
-        def listened(seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
-            found = reset(seed=seed, options=options)
-            self._begin(seed)
+        def listened(*arguments: Any, **named: Any) -> Any:
+            found = reset(*arguments, **named)
+            self._begin(_seed_of(arguments, named))
             self._see(found[0])
             return found
 
@@ -70,7 +67,7 @@ class Tape:
         """Return `step`, which is listened to."""
 
         def listened(actions: Mapping[str, Any]) -> Any:
-            kept = {agent: _kept(action) for agent, action in actions.items()} if self._copies else dict(actions)
+            kept = {agent: _kept(action) for agent, action in actions.items()}
             found = step(actions)
             if self._episode is None:
                 return found
@@ -98,10 +95,10 @@ class Tape:
     def reset_aec(self, reset: Callable[..., Any]) -> Callable[..., Any]:
         """Return `reset`, which is listened to."""
 
-        def listened(seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
+        def listened(*arguments: Any, **named: Any) -> Any:
             self._catch_up()
-            found = reset(seed=seed, options=options)
-            self._begin(seed)
+            found = reset(*arguments, **named)
+            self._begin(_seed_of(arguments, named))
             self._waits = True
             return found
 
@@ -139,7 +136,6 @@ class Tape:
         if self.camera is None:
             self.agents = [str(agent) for agent in self.env.possible_agents]
             self.camera = camera_for(self.env, self.game, self.agents, frames=self._frames)
-            self._copies = not all(isinstance(self.env.action_space(one), spaces.Discrete) for one in self.agents)
         self.camera.restart()
         self._episode = TapedEpisode(seed)
 
@@ -182,7 +178,13 @@ class Tape:
 
 def _kept(action: Any) -> Any:
     """Return an action that stays what it is, whatever becomes of the array that it came in."""
-    return action.copy() if isinstance(action, np.ndarray) else action
+    return action if action is None or isinstance(action, int | np.generic) else np.array(action)
+
+
+def _seed_of(arguments: tuple[Any, ...], named: Mapping[str, Any]) -> int | None:
+    """Return the seed that `reset` was given."""
+    seed = arguments[0] if arguments else named.get("seed")
+    return None if seed is None else int(seed)
 
 
 def _bytes_of(value: Any) -> bytes:

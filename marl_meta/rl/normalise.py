@@ -43,6 +43,13 @@ class ValueNormaliser(nn.Module):
         return (target - self.centre()) / self.scale()
 
     @torch.no_grad()
+    def unfold(self, head: nn.Linear) -> None:
+        """Have `head`, the critic's last layer, say values in the game's units, as a fresh normaliser takes them."""
+        centre, scale = self.centre(), self.scale()
+        head.weight.mul_(scale)
+        head.bias.mul_(scale).add_(centre)
+
+    @torch.no_grad()
     def update(self, target: Tensor, weight: Tensor, head: nn.Linear) -> None:
         """Move the statistics towards the targets of weight 1, and correct `head`, the critic's last layer."""
         chosen = target[weight.bool()].double().cpu()

@@ -27,6 +27,7 @@ from marl_meta.meta.outer import meta_gradient
 from marl_meta.meta.parameters import Parameters
 from marl_meta.nets.belief import guess_loss
 from marl_meta.nets.inputs import PolicyDesign, PolicyInputs
+from marl_meta.nets.policy import RelationalPolicy
 from marl_meta.rl.losses import approximate_kl, clipped_surrogate, clipped_value_loss, entropy
 from marl_meta.rl.normalise import ValueNormaliser
 from marl_meta.rl.returns import explained_variance
@@ -91,6 +92,10 @@ class GradientLearner:
     def settings(self) -> GradientConfig:
         """What a config says about adapting."""
         return self.meta.gradient
+
+    def portable(self) -> RelationalPolicy:
+        """Return the policy as a team keeps it; the adapter keeps its critic's units."""
+        return self.policy
 
     def reveal(self, env_steps: int) -> float:
         """Return the share of the games whose hidden rules the agents are told after so many steps of training."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -76,6 +77,17 @@ class Learner:
         norm = float(torch.nn.utils.get_total_norm(self.policy.parameters()))
         statistics |= {"explained_variance": explained, "learning_rate": rate, "weight_norm": norm}
         return statistics | self._improve_belief(shares, progress, workers)
+
+    def portable(self) -> RelationalPolicy:
+        """Return the policy as a team keeps it, whose critic says what the game pays.
+
+        With an adapter the critic stays as it is: the adapter keeps its units.
+        """
+        if self.adapter is not None:
+            return self.policy
+        policy = copy.deepcopy(self.policy)
+        self.normaliser.unfold(policy.critic)
+        return policy
 
     def reveal(self, env_steps: int) -> float:
         """Return the share of the games whose hidden rules the agents are told after so many steps of training."""

@@ -148,7 +148,7 @@ class Trainer:
             name=self.config.name,
             layout=self.cast.collectors[0].game.layout,
             designs={name: learner.design for name, learner in learners.items()},
-            policies={name: learner.policy for name, learner in learners.items()},
+            policies={name: learner.portable() for name, learner in learners.items()},
             plays={team: name for name, learner in learners.items() for team in learner.teams},
             beliefs={name: learner.belief for name, learner in learners.items() if learner.belief is not None},
             adapters={name: learner.adapter for name, learner in learners.items() if learner.adapter is not None},

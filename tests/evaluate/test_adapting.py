@@ -17,6 +17,7 @@ from marl_meta.evaluate.adapting import adapt
 from marl_meta.evaluate.ground import ThirdPartyGame
 from marl_meta.games import make_vec
 from marl_meta.nets.inputs import BeliefDesign, PolicyDesign, PolicyInputs
+from marl_meta.replay import load_replay
 from marl_meta.team import Team, load_team
 from marl_meta.types import UserError
 
@@ -193,3 +194,19 @@ def test_the_command(tmp_path: Path) -> None:
     assert "return of each gatherer" in shown and "random play" in shown
     with pytest.raises(UserError, match="new"):
         CliRunner().invoke(app, [*arguments, "--out", str(tmp_path / "new")], catch_exceptions=False)
+
+
+def test_the_command_keeps_a_replay(tmp_path: Path) -> None:
+    make_team(**BELIEF).save(tmp_path / "team")
+    arguments = [str(tmp_path / "team"), "--rules", json.dumps(RULES), "--episodes", "2", "--json"]
+    result = CliRunner().invoke(app, [*arguments, "--replay", str(tmp_path / "a")], catch_exceptions=False)
+    plain = CliRunner().invoke(app, arguments, catch_exceptions=False)
+    record = json.loads(result.stdout)
+    assert record["replay"] == str(tmp_path / "a.replay.json.gz")
+    assert record["returns"] == json.loads(plain.stdout)["returns"]  # to be watched changes nothing
+    replay = load_replay(record["replay"])
+    agents = len(replay.record.agents)
+    assert [row[0] / agents for row in replay.record.returns] == pytest.approx(record["returns"], abs=1e-4)
+    assert replay.verify().same
+    with pytest.raises(UserError, match="no folder"):
+        CliRunner().invoke(app, [*arguments, "--replay", str(tmp_path / "none" / "a")], catch_exceptions=False)

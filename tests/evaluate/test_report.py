@@ -11,11 +11,9 @@ from PIL import Image
 from marl_meta.evaluate import evaluate
 from marl_meta.evaluate.chart import WIDTH, Bar, Group, Panel, draw_chart, player_color, ticks
 from marl_meta.evaluate.film import film
-from marl_meta.evaluate.lineup import random_player, team_player
 from marl_meta.evaluate.report import write_report
 from marl_meta.games import load_family
 from marl_meta.games.palette import BLUE
-from marl_meta.team import load_team
 
 
 def test_a_report_holds_every_number(make_team, tmp_path: Path) -> None:
@@ -64,8 +62,7 @@ def test_ticks_are_round(low: float, high: float, wanted: list[float] | int) -> 
 def test_a_film_shows_all_players_and_all_steps(make_team, tmp_path: Path) -> None:
     family = load_family("tag")
     variants = [family.variant({"episode_length": 3}), family.variant({"episode_length": 2, "walls": True})]
-    players = [random_player(), team_player("ours", load_team(make_team("tag")), deterministic=True)]
-    film(family, variants, players, 0, tmp_path / "a.gif")
+    film(family, variants, {"random": "random", "ours": make_team("tag")}, 0, tmp_path / "a.gif")
     with Image.open(tmp_path / "a.gif") as picture:
         assert picture.n_frames == 4 + 3
         assert picture.width > 2 * 300

@@ -71,3 +71,16 @@ def test_a_batch_in_which_nobody_acted_changes_nothing() -> None:
     assert normaliser.centre() == 0.0
     assert normaliser.scale() == 1.0
     assert torch.equal(head.weight, weight)
+
+
+def test_unfolded_a_head_says_what_the_game_pays() -> None:
+    torch.manual_seed(0)
+    normaliser, head, features = ValueNormaliser(), nn.Linear(8, 1), torch.randn(50, 8)
+    normaliser.update(torch.randn(200) * 7.0 + 30.0, torch.ones(200), head)
+    expected = normaliser.denormalise(head(features))
+    normaliser.unfold(head)
+    torch.testing.assert_close(head(features), expected)
+    fresh = ValueNormaliser()
+    torch.testing.assert_close(fresh.denormalise(head(features)), expected)
+    fresh.update(torch.randn(200) * 3.0 - 5.0, torch.ones(200), head)  # whoever goes on from it expects the same
+    torch.testing.assert_close(fresh.denormalise(head(features)), expected, atol=1e-3, rtol=1e-4)

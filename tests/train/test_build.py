@@ -142,6 +142,18 @@ def test_a_learner_starts_from_a_saved_team(overrides: Overrides) -> None:
     assert all(parameter.requires_grad for parameter in cast.learners["rivals"].policy.parameters())
 
 
+def test_a_saved_team_says_values_in_the_games_units(overrides: Overrides) -> None:
+    cast = cast_of(overrides(game__rules=BOTH))
+    learner = cast.learners["rivals"]
+    head = learner.policy.critic
+    learner.normaliser.update(torch.tensor([10.0, 20.0, 40.0]), torch.ones(3), head)
+    centre, scale = learner.normaliser.centre(), learner.normaliser.scale()
+    saved = learner.portable().critic
+    torch.testing.assert_close(saved.weight, head.weight * scale)
+    torch.testing.assert_close(saved.bias, head.bias * scale + centre)
+    assert not torch.equal(saved.weight, head.weight)  # the learner's own stays in its own units
+
+
 @pytest.mark.parametrize("meta", ["belief", "cavia"])
 def test_what_a_saved_team_infers_or_adapts_by_is_where_a_learner_starts(overrides: Overrides, meta: str) -> None:
     changes = {"game": GUESS, "meta": meta, "game__split": "train", "train__steps": 480, "train__horizon": 12}
