@@ -77,7 +77,9 @@ def _with_and_without(observation: Observation) -> Observation:
     seen = np.ones((1, slots, entities), bool) if observation.sees is None else observation.sees
     sees = seen.repeat(times, 0)
     sees[np.arange(1, times), :, np.arange(entities)] = False
-    values = {one.name: getattr(observation, one.name).repeat(times, 0) for one in fields(observation) if one.name != "sees"}
+    values = {
+        one.name: getattr(observation, one.name).repeat(times, 0) for one in fields(observation) if one.name != "sees"
+    }
     return Observation(**values, sees=sees)
 
 

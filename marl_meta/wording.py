@@ -29,3 +29,8 @@ def one_line(error: BaseException, length: int = 300) -> str:
     """Return an exception's message on one line, without a final full stop; its type's name if it has none."""
     text = " ".join(str(error).split()).rstrip(".") or type(error).__name__
     return text if len(text) <= length else f"{text[: length - 3]}..."
+
+
+def printable(text: str) -> str:
+    """Return a text of somebody else as a terminal may show it: without characters that would command the terminal."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)

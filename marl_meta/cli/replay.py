@@ -20,6 +20,8 @@ replay = typer.Typer(no_args_is_help=True, help="Verify, look into, export and c
 DIFFERS = 1
 """Exit code where a replay does not verify, or two are not the same."""
 
+_TRUST = "Run whatever code the replays name as making their games; only for replays that you trust."
+
 ReplayFile = Annotated[Path, typer.Argument(help="A replay, NAME.replay.json.gz.")]
 
 
@@ -38,15 +40,17 @@ class Form(StrEnum):
 def verify(
     files: Annotated[list[Path], typer.Argument(help="Replays, or folders of them.")],
     family: Annotated[str | None, typer.Option(help="The family.yaml of the game, where it is not among ours.")] = None,
+    trust: Annotated[bool, typer.Option("--trust", help=_TRUST)] = False,
     as_json: AsJson = False,
 ) -> None:
     """Play recorded games again, and say whether the same happens; else the first step that differs (exit code 1)."""
     from marl_meta.replay import load_replay
     from marl_meta.replay.verifying import verify as play_again
+    from marl_meta.wording import printable
 
     found: list[dict[str, Any]] = []
     for file in _files(files):
-        outcome = play_again(load_replay(file).record, family)
+        outcome = play_again(load_replay(file).record, family, trust=trust)
         found.append(
             {
                 "file": str(file), "same": outcome.same, "steps": outcome.steps, "episode": outcome.episode,
@@ -55,7 +59,7 @@ def verify(
         )  # fmt: skip
         if not as_json:
             said = f"the same, {outcome.steps} steps" if outcome.same else f"DIFFERS: {outcome.reason}"
-            typer.echo(f"{file}: {said}")
+            typer.echo(printable(f"{file}: {said}"))
     if as_json:
         typer.echo(json.dumps({"replays": found}))
     if not all(one["same"] for one in found):
@@ -90,11 +94,16 @@ def export(
     from marl_meta.replay import load_replay
     from marl_meta.replay.reading import SUFFIX
     from marl_meta.types import UserError
+    from marl_meta.wording import one_line
 
     chosen = form or _form_of(out)
     path = out or file.with_name(file.name.removesuffix(SUFFIX) + f".{chosen}")
     if path.exists() and out is None:
         raise UserError(f"{path} already exists and is not overwritten; say with --out where to write.")
+    if episode is not None and chosen in {Form.JSON, Form.CSV, Form.HTML}:
+        raise UserError(f"A {chosen} of a replay holds all its episodes; --episode is of gif, mp4 and png.")
+    if beside and chosen in {Form.JSON, Form.CSV, Form.PNG}:
+        raise UserError(f"A {chosen} is of one replay; --beside is of gif, mp4 and html.")
     if not path.parent.is_dir():
         raise UserError(f"There is no folder {path.parent} to write {path.name} to.")
     shown = [load_replay(one) for one in (file, *(beside or ()))]
@@ -106,7 +115,11 @@ def export(
         records = [one.record for one in shown]
         write_mp4(path, frames(records, size=size, speed=speed, episode=None if episode is None else episode - 1))
     else:
-        atomic_write_bytes(path, _exported(chosen, shown, episode, step, size, speed))
+        data = _exported(chosen, shown, episode, step, size, speed)
+        try:
+            atomic_write_bytes(path, data)
+        except OSError as error:
+            raise UserError(f"{path} cannot be written: {one_line(error)}.") from error
     typer.echo(f"written: {path}")
 
 
@@ -200,8 +213,13 @@ def _summary(loaded: Replay, file: Path) -> dict[str, Any]:
 def _show_info(loaded: Replay, file: Path) -> None:
     from rich import box
     from rich.console import Console
-    from rich.markup import escape
+    from rich.markup import escape as escape_markup
     from rich.table import Table
+
+    from marl_meta.wording import printable
+
+    def escape(text: str) -> str:
+        return escape_markup(printable(text))
 
     record, console = loaded.record, Console(highlight=False)
     console.print(f"[bold]{escape(loaded.title)}[/bold]")
@@ -233,8 +251,10 @@ def _show_info(loaded: Replay, file: Path) -> None:
 
 
 def _show_difference(found: Difference) -> None:
+    from marl_meta.wording import printable
+
     for sentence in found.about:
-        typer.echo(sentence)
+        typer.echo(printable(sentence))
     for episode in found.episodes:
         returns = " and ".join(" ".join(f"{value:.2f}" for value in side) or "none" for side in episode.returns)
         if episode.missing:
@@ -245,6 +265,6 @@ def _show_difference(found: Difference) -> None:
             said = "other from the start" if episode.step == 0 else f"they part at step {episode.step}"
         typer.echo(f"episode {episode.episode}: {said}; returns {returns}")
         for action in episode.actions:
-            typer.echo(f"  {action}")
+            typer.echo(printable(f"  {action}"))
     if found.same:
         typer.echo("the same happened in both")

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
+import re
 import tempfile
 import webbrowser
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -47,6 +50,7 @@ def watch(  # noqa: PLR0913 (the options of a command)
     from marl_meta.replay.reading import SUFFIX
     from marl_meta.train.gallery import is_run, write_gallery
     from marl_meta.types import UserError
+    from marl_meta.wording import one_line
 
     if len(what) == 1 and is_run(Path(what[0])):
         _finish(write_gallery(Path(what[0])), open_page if open_page is not None else out is None)
@@ -58,13 +62,15 @@ def watch(  # noqa: PLR0913 (the options of a command)
         for one in what
     ]  # fmt: skip
     if keep is not None:
-        keep.mkdir(parents=True, exist_ok=True)
-        for number, replay in enumerate(shown, 1):
-            typer.echo(f"written: {replay.save(keep / f'{replay.record.game.name}-{number}')}")
+        for kept in _kept(shown, keep):
+            typer.echo(f"written: {kept}")
     path = out if out is not None else Path(tempfile.mkdtemp(prefix="marl-meta-")) / "watch.html"
     if not path.parent.is_dir():
         raise UserError(f"There is no folder {path.parent} to write {path.name} to.")
-    atomic_write_text(path, watch_page(shown))
+    try:
+        atomic_write_text(path, watch_page(shown))
+    except (OSError, ValueError) as error:  # ValueError: a name that no file can have
+        raise UserError(f"{path} cannot be written: {one_line(error)}.") from error
     _finish(path, open_page if open_page is not None else out is None)
 
 
@@ -72,6 +78,23 @@ def _recorded(path: Path) -> Replay:
     from marl_meta.replay import load_replay
 
     return load_replay(path)
+
+
+def _kept(shown: Sequence[Replay], folder: Path) -> Iterator[Path]:
+    """Save replays in a folder, under names that are not taken; yields where they are."""
+    from marl_meta.replay.reading import SUFFIX
+    from marl_meta.types import UserError
+    from marl_meta.wording import one_line
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{folder} cannot be made: {one_line(error)}.") from error
+    for replay in shown:
+        # A recorded game may call itself anything; nothing of that may lead out of the folder.
+        name = re.sub(r"[^\w-]+", "_", replay.record.game.name)[:80]
+        taken = (folder / f"{name}-{number}{SUFFIX}" for number in itertools.count(1))
+        yield replay.save(next(path for path in taken if not path.exists()))
 
 
 def _play(

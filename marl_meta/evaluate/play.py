@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from marl_meta.replay.recorder import Recorder
 from marl_meta.rollout import Controller
 from marl_meta.types import FloatArray, VectorGame
 
@@ -45,13 +46,17 @@ def play(
     rounds: int,
     episodes: int,
     report: Callable[[int], None] = lambda _: None,
+    seats: Mapping[str, npt.NDArray[np.int64]] | None = None,
+    recorders: Sequence[Recorder] = (),
 ) -> Played:
     """Play `rounds` trials of `episodes` episodes in every game, `players` by side; returns what they earned.
 
     Game b plays variant b modulo `variants`, and its trials are as long as `episodes`. Every game gives exactly its
     first `rounds` trials, so that short episodes count no more than long ones. `report` is told of every episode.
+    `seats` are the agent slots of each player where they are other than a side's; `recorders` write games down, until
+    their first trial is over.
     """
-    sides = sides_of(game)
+    sides = seats if seats is not None else sides_of(game)
     for side, agents in sides.items():
         players[side].reset(game.num_games, agents)
     wanted = rounds * episodes
@@ -63,11 +68,18 @@ def play(
     env_steps = 0
     actions = np.zeros((game.num_games, game.num_agents), np.int64)
     observation = game.reset().observation
+    for recorder in recorders:
+        recorder.begin(observation)
     while (finished < wanted).any():
         for side, agents in sides.items():
             actions[:, agents] = players[side].act(observation)
+        writing = [recorder for recorder in recorders if finished[recorder.b] < episodes]
+        for recorder in writing:
+            recorder.choose(observation, actions)
         took_part |= observation.acting
         step = game.step(actions)
+        for recorder in writing:
+            recorder.note(step)
         for side in sides:
             players[side].observe(step)
         running += step.reward

@@ -157,6 +157,8 @@ def seats_for(
     strange = [side for side in entrants if side is not None and side not in sides]
     if strange:
         raise UserError(f"The game has no team {strange[0]!r}; its teams are {listed(sides)}.")
+    if against is not None:  # whom nobody knows is refused even where no side is left to play
+        any(_can_play(ground, team, against) for team in sides.values())
     chosen: dict[str, Entrant] = {side: entrant for side, entrant in entrants.items() if side is not None}
     if None in entrants:
         able_sides = [

@@ -40,6 +40,9 @@ def draw_board(
     0 is empty, 1 + i a piece of team i (or the i-th sort of thing in a grid), -1 a blocked cell. Cells that were
     otherwise `before` are marked.
     """
+    finest = -(-2 * max(cells.shape) // size)
+    if finest > 1:  # cells of less than two pixels cannot be seen, and would take long to draw
+        cells, before = cells[::finest, ::finest], before[::finest, ::finest] if before is not None else None
     height, width = cells.shape
     pixels = size * _FACTOR
     image = Image.new("RGB", (pixels, pixels), OUTSIDE)

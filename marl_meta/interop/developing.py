@@ -42,7 +42,7 @@ def develop(
     error ended it.
     """
     tape.finish()
-    if tape.camera is None or not tape.episodes:
+    if not tape.episodes:
         return None
     agents, known = tape.agents, players or {}
     kinds = tape.camera.kinds or [_stem(agent) for agent in agents]
@@ -136,7 +136,7 @@ def _groups(env: Any, agents: Sequence[str], actions: Sequence[Mapping[str, Any]
 
 def _sort_of(sort: str, lists: Sequence[Sequence[Any]]) -> str:
     """Return the dtype in which nothing of these actions is lost: games compute with the floats that they are given."""
-    single = all(action is None or action.dtype.itemsize <= 4 for row in lists for action in row)
+    single = all(action is None or np.asarray(action).dtype.itemsize <= 4 for row in lists for action in row)
     return sort if not sort.startswith("float") else "float32" if single else "float64"
 
 

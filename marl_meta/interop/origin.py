@@ -11,7 +11,6 @@ from pettingzoo import AECEnv, ParallelEnv
 from pettingzoo.utils import BaseParallelWrapper, BaseWrapper
 from pettingzoo.utils.conversions import aec_to_parallel_wrapper, parallel_to_aec_wrapper
 
-from marl_meta.games.family import load_family
 from marl_meta.interop.parallel import ParallelGame
 from marl_meta.interop.schemas import SCHEMAS
 from marl_meta.replay.record import GameRecord
@@ -45,21 +44,24 @@ def origin(
     api = api_of(env)
     game = env.unwrapped
     if isinstance(game, ParallelGame):
-        family = load_family(game.family.path)
+        family = game.family
+        started = game.seed if game._first else None  # noqa: SLF001 (else its random stream has gone on)
         return GameRecord(
             name=family.name, family=True, api=api, rules=changed_rules(family, game.rules), variant_id=game.variant_id,
-            card=rules_card(family, game.rules), seed=game.seed,
+            card=rules_card(family, game.rules), seed=started,
         )  # fmt: skip
     found, arguments = (entry_point, kwargs or {}) if entry_point is not None else _found(env, game, api)
+    if schema is not None and found is None:
+        raise UserError(f"The schema {schema!r} can only be read where entry_point says what makes the game.")
     return GameRecord(
         name=_name(type(game)), family=False, api=api, entry_point=found, kwargs=arguments,
-        schema=schema or _schema(type(game).__module__),
+        schema=schema or (_schema(type(game).__module__) if _is_plain(env) else None),
     )  # fmt: skip
 
 
 def _found(env: Any, game: Any, api: Api) -> tuple[str | None, dict[str, Any]]:
     """Return the entry point and the arguments of a game of somebody else; None where they cannot be known."""
-    if not all(type(wrapper).__module__.startswith(_HARMLESS) for wrapper in _wrappers(env)):
+    if not _is_plain(env):
         return None, {}
     arguments = _arguments(game)
     if arguments is None:
@@ -71,6 +73,11 @@ def _found(env: Any, game: Any, api: Api) -> tuple[str | None, dict[str, Any]]:
     if "." in symbol or module == "__main__":
         return None, {}
     return f"{module}:{symbol}", arguments
+
+
+def _is_plain(env: Any) -> bool:
+    """Return whether an environment shows what its game does, whatever it is wrapped in."""
+    return all(type(wrapper).__module__.startswith(_HARMLESS) for wrapper in _wrappers(env))
 
 
 def _wrappers(env: Any) -> list[Any]:

@@ -90,7 +90,7 @@ class ParallelGame(ParallelEnv, EzPickle):  # type: ignore[misc]  # PettingZoo s
         self._first = True
         self._window: Window | None = None
         self._observation: Observation = self.game.reset().observation
-        self._flatten = _flattener(layout, self._observation, self.rules)
+        self._flatten = flattener(layout, self._observation, self.rules)
         sizes = [vector.size for vector in self._vectors().values()]
         self.state_space = _unbounded(sum(sizes))
         self._observation_spaces = dict(zip(self.possible_agents, map(_unbounded, sizes), strict=True))
@@ -187,10 +187,13 @@ class ParallelGame(ParallelEnv, EzPickle):  # type: ignore[misc]  # PettingZoo s
         return {agent: {"variant_id": self.variant_id} for agent in agents}
 
 
-def _flattener(
+def flattener(
     layout: Layout, observation: Observation, rules: Mapping[str, Any]
 ) -> Callable[[Observation, int, int], FloatArray]:
-    """Return what makes the flat observation of an agent of game b, as mpe2 does where things have places."""
+    """Return what makes the flat observation of an agent of game b, as mpe2 does where things have places.
+
+    `observation` is the first of a batch of one variant, whose `rules` these are.
+    """
     if _PLACED.issubset(layout.entity_features) and _PLACED.issubset(layout.private_features):
         nearest = _listed_by_distance(observation, rules)
         return lambda shown, b, agent: flat_observation(shown, b, agent, **nearest)

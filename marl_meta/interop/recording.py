@@ -8,6 +8,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from gymnasium import spaces
+
 from marl_meta.interop.developing import develop
 from marl_meta.interop.origin import api_of, origin
 from marl_meta.interop.taping import Tape
@@ -48,12 +50,27 @@ def record(
         frames: whether pictures are kept of a game that cannot be drawn otherwise, which is slow; by default where the
             environment was made with `render_mode="rgb_array"`.
 
-    Raises UserError for what is no such environment, and for a folder that is not there.
+    Raises UserError for what is no such environment, for agents and actions that a replay cannot hold, and for a folder
+    that is not there.
     """
     api = api_of(env)
+    _check_agents(env)
     wanted = target(Path(path)) if path is not None else None
     tape = Tape(env, origin(env, entry_point, kwargs, schema), frames=frames)
     return Recording(tape, wanted, partial(develop, players=players, title=title), api == "parallel")
+
+
+def _check_agents(env: Any) -> None:
+    agents = getattr(env, "possible_agents", None)
+    if not agents or not all(isinstance(agent, str) for agent in agents):
+        raise UserError("Only an environment whose possible_agents are known by name can be recorded.")
+    for agent in agents:
+        space = env.action_space(agent)
+        if not isinstance(space, spaces.Discrete | spaces.Box | spaces.MultiDiscrete | spaces.MultiBinary):
+            raise UserError(
+                f"The actions of {agent!r} cannot be recorded: its space is a {type(space).__name__}, not a Discrete, "
+                "Box, MultiDiscrete or MultiBinary."
+            )
 
 
 class Recording:

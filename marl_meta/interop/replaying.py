@@ -8,7 +8,7 @@ import numpy as np
 from pettingzoo import AECEnv, ParallelEnv
 from pettingzoo.utils import aec_to_parallel, parallel_to_aec, turn_based_aec_to_parallel
 
-from marl_meta.games.family import load_family
+from marl_meta.games.family import Family
 from marl_meta.interop.aec import make_aec
 from marl_meta.interop.developing import develop
 from marl_meta.interop.entry import call, wrapped
@@ -16,11 +16,13 @@ from marl_meta.interop.parallel import make
 from marl_meta.interop.taping import Tape
 from marl_meta.replay.decoding import actions_of
 from marl_meta.replay.record import EpisodeRecord, GameRecord, ReplayRecord
-from marl_meta.types import UserError
+from marl_meta.types import UserError, Variant
 
 
-def play_again(record: ReplayRecord) -> tuple[ReplayRecord, str]:
+def play_again(record: ReplayRecord, ours: tuple[Family, Variant] | None = None) -> tuple[ReplayRecord, str]:
     """Return what is recorded when the actions are played again, and why it ends early, if it does.
+
+    `ours` is the variant, where it is a game of a family. Else the code that the replay names is run.
 
     Raises UserError where the game cannot be made again, or where its random stream started nobody knows where.
     """
@@ -29,7 +31,7 @@ def play_again(record: ReplayRecord) -> tuple[ReplayRecord, str]:
         raise UserError(
             "The replay cannot be played again: its first episode was begun without a seed (call env.reset(seed=...))."
         )
-    env = rebuilt(played)
+    env = rebuilt(played, ours)
     try:
         tape = Tape(env, played, frames=False)
         problem = _play_parallel(env, tape, record) if played.api == "parallel" else _play_aec(env, tape, record)
@@ -40,16 +42,10 @@ def play_again(record: ReplayRecord) -> tuple[ReplayRecord, str]:
     return again, problem
 
 
-def rebuilt(played: GameRecord) -> Any:
+def rebuilt(played: GameRecord, ours: tuple[Family, Variant] | None) -> Any:
     """Return the environment of a replay, made anew; raises UserError where that is not possible."""
-    if played.family:
-        family = load_family(played.name)
-        variant = family.variant(played.rules)
-        if variant.variant_id != played.variant_id:
-            raise UserError(
-                f"The replay is of the variant {played.variant_id}, and its rules are {variant.variant_id} here: the "
-                f"family {family.name!r} has changed since."
-            )
+    if ours is not None:
+        family, variant = ours
         maker = make if played.api == "parallel" else make_aec
         return maker(family, rules=variant.rules, seed=played.seed)
     if played.entry_point is None:
@@ -63,6 +59,8 @@ def rebuilt(played: GameRecord) -> Any:
         env = aec_to_parallel(env) if at_once else turn_based_aec_to_parallel(env)
     if played.api == "aec" and isinstance(env, ParallelEnv):
         env = parallel_to_aec(env)
+    if not isinstance(env, AECEnv | ParallelEnv):
+        raise UserError(f"{played.entry_point!r} makes a {type(env).__name__}, which is no PettingZoo environment.")
     return env
 
 

@@ -53,7 +53,7 @@ def camera_for(env: Any, game: GameRecord, agents: list[str], *, frames: bool | 
     inner = env.unwrapped
     if isinstance(inner, ParallelGame):
         return OurCamera(inner)
-    if game.observation_schema is not None:
+    if game.observation_schema is not None and game.entry_point is not None:
         return SchemaCamera(env, game, agents)
     board = BoardCamera.fitting(env, agents)
     if board is not None:
@@ -127,7 +127,6 @@ class SchemaCamera:
     """
 
     def __init__(self, env: Any, game: GameRecord, agents: list[str]) -> None:
-        assert game.entry_point is not None
         self._plan = _plan(game)
         reading = self._plan.reading
         assert reading is not None
@@ -196,8 +195,7 @@ def _particles(entities: FloatArray, present: BoolArray) -> Scene:
 
 def _plan(game: GameRecord) -> GamePlan:
     assert game.entry_point is not None
-    module = game.entry_point.partition(":")[0]
-    source = GameSource(f"{module}:parallel_env", load_schema(game.observation_schema or ""), wrappers=game.wrappers)
+    source = GameSource(game.entry_point, load_schema(game.observation_schema or ""), wrappers=game.wrappers)
     # What agents are shown does not depend on how they act, and a plan is of actions that are chosen among few.
     return plan_game(source, {name: value for name, value in game.kwargs.items() if name != "continuous_actions"})
 
@@ -267,6 +265,8 @@ class FrameCamera:
         self._episodes: list[list[str | None]] = []
         self._last: bytes = b""
         self._size = (0, 0)
+        if getattr(env.unwrapped, "render_mode", None) != "rgb_array":
+            raise UserError("Pictures can only be kept of an environment made with render_mode='rgb_array'.")
 
     def restart(self) -> None:
         """Begin an episode."""
@@ -277,7 +277,8 @@ class FrameCamera:
         """Keep a picture."""
         picture = self._env.render()
         if picture is None:
-            raise UserError("Pictures can only be kept of an environment made with render_mode='rgb_array'.")
+            self._episodes[-1].append(None)
+            return
         image = Image.fromarray(np.asarray(picture, np.uint8))
         image.thumbnail((LARGEST_FRAME, LARGEST_FRAME))
         self._size = image.size
@@ -290,4 +291,6 @@ class FrameCamera:
     def scenes(self) -> list[Scene]:
         """Return the scenes."""
         width, height = self._size
+        if not width:
+            return [Scene(kind="none")] * len(self._episodes)
         return [Scene(kind="frames", width=width, height=height, images=images) for images in self._episodes]

@@ -44,10 +44,9 @@ class Tape:
 
     def __init__(self, env: Any, game: GameRecord, *, frames: bool | None = None) -> None:
         self.env, self.game = env, game
-        self.agents: list[str] = []
-        self.camera: Camera | None = None
+        self.agents: list[str] = list(env.possible_agents)
+        self.camera: Camera = camera_for(env, game, self.agents, frames=frames)
         self.episodes: list[TapedEpisode] = []
-        self._frames = frames
         self._episode: TapedEpisode | None = None
         self._waits = False
         """Of an AEC environment: whether nobody has looked since the last turn."""
@@ -133,21 +132,17 @@ class Tape:
     def _begin(self, seed: int | None) -> None:
         if self._episode is not None:
             self._close(over=False)
-        if self.camera is None:
-            self.agents = [str(agent) for agent in self.env.possible_agents]
-            self.camera = camera_for(self.env, self.game, self.agents, frames=self._frames)
         self.camera.restart()
         self._episode = TapedEpisode(seed)
 
     def _see(self, observations: Mapping[str, Any]) -> None:
         assert self._episode is not None
-        assert self.camera is not None
         self._episode.shown.append([_bytes_of(observations.get(agent)) for agent in self.agents])
         self.camera.look(observations)
 
     def _see_turn(self, agent: str | None, shown: Any) -> None:
         self._waits = False
-        if self._episode is not None and self.camera is not None:
+        if self._episode is not None:
             self._episode.shown.append([_bytes_of(shown)])
             self.camera.look({} if agent is None else {agent: shown})
 

@@ -29,6 +29,10 @@ MOST_FRAMES = 5_000
 _HEADER, _FOOTER, _GAP = 34, 26, 12
 _PAPER, _INK, _FAINT = (255, 255, 255), (34, 34, 34), (112, 112, 112)
 _COLORS = 64
+_MOST_LETTERS = 200
+"""Of a line of text: more have no room in any picture."""
+_SHORTEST = 20
+"""Milliseconds of a GIF's frame: browsers show frames that claim less for a tenth of a second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +89,7 @@ def gif(shown: Iterator[Frame] | Sequence[Frame]) -> bytes:
     images, durations = [], []
     for frame in shown:
         images.append(frame.image.quantize(_COLORS, dither=Image.Dither.NONE))
-        durations.append(round(1000 * frame.seconds))
+        durations.append(max(round(1000 * frame.seconds), _SHORTEST))
         if len(images) > MOST_FRAMES:
             raise UserError(f"A GIF of more than {MOST_FRAMES} frames is too long; choose one episode.")
     data = io.BytesIO()
@@ -143,14 +147,17 @@ def _page(takes: Sequence[_Take], time: int, size: int) -> Image.Image:
         room = size - ImageFont.load_default(14).getlength(earned) - _GAP
         pen.text((left, _HEADER / 2), _fitting(take.name, room), _INK, ImageFont.load_default(16), anchor="lm")
         pen.text((left + size, _HEADER / 2), earned, _FAINT, ImageFont.load_default(14), anchor="rm")
-    text = f"{takes[0].caption}, step {min(time, takes[0].steps)}"
+    step = f", step {min(time, takes[0].steps)}"
+    room = width - 2 * _GAP - ImageFont.load_default(12).getlength(step)
+    text = _fitting(takes[0].caption, room, 12) + step
     pen.text((_GAP, _HEADER + size + _FOOTER / 2), text, _FAINT, ImageFont.load_default(12), anchor="lm")
     return page
 
 
-def _fitting(text: str, room: float) -> str:
-    """Return as much of a text as there is room for."""
-    font = ImageFont.load_default(16)
+def _fitting(text: str, room: float, height: int = 16) -> str:
+    """Return as much of a text as there is room for, on one line."""
+    text = " ".join(text[:_MOST_LETTERS].split())
+    font = ImageFont.load_default(height)
     if font.getlength(text) <= room:
         return text
     while text and font.getlength(text + "…") > room:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import binascii
+from collections.abc import Mapping
+from typing import Any
 
 from marl_meta.replay.decoding import (
     actions_of,
@@ -21,6 +23,8 @@ from marl_meta.replay.record import EpisodeRecord, Notes, ReplayRecord, Scene
 from marl_meta.types import UserError
 
 CHECK_DIGITS = 4
+MOST_DEPTH = 32
+"""Of what makes a game: its rules, its arguments, its wrappers."""
 
 
 def check(record: ReplayRecord) -> None:
@@ -30,6 +34,8 @@ def check(record: ReplayRecord) -> None:
         _demand(agent.team < len(record.teams), f"agent {agent.name!r} is in team {agent.team}, which is not there")
     _demand(len(record.status) == record.num_agents, "status must have an entry for every agent")
     _demand(len(record.returns) == len(record.episodes), "returns must have an entry for every episode")
+    game = record.game
+    _check_free([game.rules, game.kwargs, game.wrappers, [(rule.value, rule.default) for rule in game.card]])
     for row in record.returns:
         _demand(len(row) == len(record.teams), "an entry of returns must have a number for every team")
     _demand(_is_hexadecimal(record.digest, 32), "digest must be 32 hexadecimal digits")
@@ -94,6 +100,14 @@ def _check_notes(record: ReplayRecord, episode: EpisodeRecord, notes: Notes) -> 
     value_of(episode, notes)
     beliefs_of(episode, notes)
     updates_of(episode, notes)
+
+
+def _check_free(value: Any, depth: int = 0) -> None:
+    """Raise UserError where what a game is made of, which may be anything, is nested too deep to be written again."""
+    _demand(depth <= MOST_DEPTH, f"game is nested deeper than {MOST_DEPTH} levels")
+    if isinstance(value, Mapping | list | tuple):
+        for one in value.values() if isinstance(value, Mapping) else value:
+            _check_free(one, depth + 1)
 
 
 def _is_hexadecimal(text: str, digits: int) -> bool:

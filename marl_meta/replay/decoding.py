@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import binascii
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -10,12 +11,17 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 
-from marl_meta.replay.packing import unpack, unpack_deltas, unpack_moves
+from marl_meta.replay.packing import MOST_NUMBERS, unpack, unpack_deltas, unpack_moves
 from marl_meta.replay.record import EpisodeRecord, Levels, Notes, ReplayRecord
 from marl_meta.types import BoolArray, FloatArray, IntArray, UserError
 
 MOST_CELLS = 2**25
 """Of a board over all its moments: what a reader makes of a short text stays small."""
+
+MOST_DIMENSIONS = 8
+"""Of an action that is an array of numbers."""
+
+_LARGEST_CELL = np.iinfo(np.int16).max
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -54,9 +60,11 @@ def _group(record: ReplayRecord, episode: EpisodeRecord, index: int) -> GroupAct
         data = binascii.a2b_base64(group.numbers, strict_mode=True)
     except ValueError as error:
         raise UserError(f"{where}.numbers is not base64.") from error
-    dtype, size = np.dtype(group.dtype).newbyteorder("<"), 1
-    for width in group.shape:
-        size *= width
+    if len(group.shape) > MOST_DIMENSIONS:
+        raise UserError(f"{where}.shape has more than {MOST_DIMENSIONS} dimensions.")
+    dtype, size = np.dtype(group.dtype).newbyteorder("<"), math.prod(group.shape)
+    if size * max(acts.size, 1) > MOST_NUMBERS:
+        raise UserError(f"{where}.shape is of more numbers than are read ({MOST_NUMBERS}).")
     if len(data) != int(acts.sum()) * size * dtype.itemsize:
         raise UserError(f"{where}.numbers does not hold {size} numbers for every action.")
     # What nobody did is zero, and has no place in the file: it must not be larger than the file by much.
@@ -109,9 +117,11 @@ def cells_of(episode: EpisodeRecord) -> npt.NDArray[np.int16]:
     now = moments[0]
     for time, text in enumerate(scene.cells):
         listed = _named(f"scene.cells.{time}", partial(unpack, text))
-        if listed.size and int(np.abs(listed).max()) > MOST_CELLS:
+        whole = time % scene.keyframe == 0
+        values = listed if whole else listed[1::2]
+        if values.size and int(np.abs(values).max()) > _LARGEST_CELL:
             raise UserError(f"scene.cells.{time} holds a number that is too large.")
-        if time % scene.keyframe == 0:
+        if whole:
             if len(listed) != size:
                 raise UserError(f"scene.cells.{time} must hold every cell.")
             now = listed.astype(np.int16)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from marl_meta.replay.decoding import actions_of, places_of, rewards_of
+from marl_meta.replay.decoding import actions_of, cells_of, places_of, rewards_of
 from marl_meta.replay.record import EpisodeRecord, ReplayRecord
 
 
@@ -99,17 +99,25 @@ def _parting(one: ReplayRecord, mine: EpisodeRecord, other: ReplayRecord, theirs
         return 0
     apart = np.zeros(steps + 1, bool)
     acted, their_acted = _texts(one, mine), _texts(other, theirs)
-    unit = max(mine.rewards.unit, theirs.rewards.unit)
     apart[1:] = (acted[:, :steps] != their_acted[:, :steps]).any(0)
     paid, their_paid = rewards_of(one, mine), rewards_of(other, theirs)
-    apart[1:] |= (np.abs(paid[:, :steps] - their_paid[:, :steps]) > unit).any(0)
+    room = _room(mine.rewards.unit, theirs.rewards.unit)
+    apart[1:] |= (np.abs(paid[:, :steps] - their_paid[:, :steps]) > room).any(0)
     if mine.scene.kind == theirs.scene.kind == "particles" and one.num_entities == other.num_entities:
         here, there = places_of(one, mine), places_of(other, theirs)
-        room = 1.5 * max(mine.scene.unit or 0.0, theirs.scene.unit or 0.0)
+        room = _room(mine.scene.unit or 0.0, theirs.scene.unit or 0.0)
         apart |= (np.abs(here[..., : steps + 1] - there[..., : steps + 1]) > room).any((0, 1))
+    elif mine.scene.kind == theirs.scene.kind == "board":
+        cells, their_cells = cells_of(mine)[: steps + 1], cells_of(theirs)[: steps + 1]
+        apart |= (cells != their_cells).any((1, 2)) if cells.shape == their_cells.shape else True
     if apart.any():
         return int(apart.argmax())
     return None if mine.steps == theirs.steps else steps + 1
+
+
+def _room(one: float, other: float) -> float:
+    """Return how far the same number may be apart as multiples of two units, each of them rounded."""
+    return 0.5 * (one if one == other else one + other)
 
 
 def _texts(record: ReplayRecord, episode: EpisodeRecord) -> np.ndarray:

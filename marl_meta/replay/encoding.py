@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from marl_meta.replay.packing import pack, pack_deltas, pack_moves
 from marl_meta.replay.record import ActionGroup, End, Levels, Rewards, Scene, Values
-from marl_meta.types import BoolArray, FloatArray, IntArray
+from marl_meta.types import BoolArray, FloatArray, IntArray, UserError
 
 KEYFRAME = 64
 PLACE_UNIT = 0.002
@@ -25,6 +25,8 @@ _DIGITS = 4
 
 def encode_rewards(rewards: npt.NDArray[np.floating]) -> Rewards:
     """Return rewards [N,T] as multiples of the largest unit that says them all, or of one small enough."""
+    if not np.isfinite(rewards).all():
+        raise UserError("The game paid a reward that is not a number; that cannot be written down.")
     unit = unit_of(rewards)
     return Rewards(unit=unit, values=pack_deltas(np.rint(rewards.astype(np.float64) / unit)))
 

@@ -36,10 +36,10 @@ def _from_1(values: dict[str, Any]) -> dict[str, Any]:
 
 def _multiples(numbers: Any) -> IntArray:
     """Return plain numbers as multiples of the unit; raises ValueError for what is none."""
-    found = np.asarray(numbers, np.float64) / _UNIT
-    if not (np.abs(found) < LARGEST / 8).all():  # so that differences of differences can be packed too
+    found = np.asarray(numbers, np.float64)
+    if not (np.abs(found) < LARGEST / 8 * _UNIT).all():  # so that differences of differences can be packed too
         raise ValueError("a number is none, or too large")
-    rounded: IntArray = np.rint(found).astype(np.int64)
+    rounded: IntArray = np.rint(found / _UNIT).astype(np.int64)
     return rounded
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -51,10 +52,17 @@ def _actions(record: ReplayRecord, episode: EpisodeRecord) -> list[list[Any]]:
             numbers = group.chosen if group.chosen is not None else group.numbers
             assert numbers is not None
             found[agent] = [
-                value if acts else None
+                _known(value) if acts else None
                 for value, acts in zip(numbers[row].tolist(), group.acts[row].tolist(), strict=True)
             ]
     return found
+
+
+def _known(value: Any) -> Any:
+    """Return a number, or lists of them, with None for what JSON has no number for."""
+    if isinstance(value, list):
+        return [_known(one) for one in value]
+    return value if not isinstance(value, float) or math.isfinite(value) else None
 
 
 def _rounded(value: Any) -> Any:

@@ -21,6 +21,12 @@ _VALUES[_BYTES] = np.arange(64)
 _MOST_GROUPS = 10
 """Of a number: fifty bits, beyond what is ever stored, and far from where arithmetic would overflow."""
 
+MOST_NUMBERS = 2**24
+"""Of a list that is unpacked: a short file may hold very long lists, since they compress well."""
+
+_AT_ONCE = 2**18
+"""So many numbers of a text are put together at a time, that those under way take little memory."""
+
 _TEXT = _CHARACTERS.decode()
 _FEW = 24
 """So few numbers are packed one by one: arrays would take longer to make than they save."""
@@ -36,7 +42,7 @@ def pack(numbers: Integers) -> str:
     flat = np.asarray(numbers, np.int64).reshape(-1)
     if flat.size < _FEW:
         return "".join(map(_character_groups, flat.tolist()))
-    if int(np.abs(flat).max()) > LARGEST:
+    if int(flat.max()) > LARGEST or int(flat.min()) < -LARGEST:
         raise ValueError(f"numbers to pack must be within ±{LARGEST}")
     left = np.where(flat < 0, -2 * flat - 1, 2 * flat)
     groups = np.ones(len(left), np.int64)
@@ -75,26 +81,36 @@ def unpack(text: str, count: int | None = None) -> IntArray:
         raw = np.frombuffer(text.encode("ascii"), np.uint8)
     except UnicodeEncodeError as error:
         raise UserError("A packed list of numbers holds a character that is none of its 64.") from error
-    values = _VALUES[raw].astype(np.int64)
+    values = _VALUES[raw]
     if values.size and int(values.min()) < 0:
         raise UserError("A packed list of numbers holds a character that is none of its 64.")
     last = values < 32
-    found = int(last.sum())
+    found = int(np.count_nonzero(last))
     if values.size and not last[-1]:
         raise UserError("A packed list of numbers ends in the middle of a number.")
     if count is not None and found != count:
         raise UserError(f"A packed list holds {found} numbers where {count} are needed.")
-    if not found:
-        return np.zeros(0, np.int64)
+    if found > MOST_NUMBERS:
+        raise UserError(f"A packed list holds {found} numbers, more than are read ({MOST_NUMBERS}).")
     ends = np.flatnonzero(last)
+    numbers = np.empty(found, np.int64)
+    begin = 0
+    for first in range(0, found, _AT_ONCE):
+        part = ends[first : first + _AT_ONCE]
+        _join(values[begin : part[-1] + 1], part - begin, numbers[first : first + _AT_ONCE])
+        begin = int(part[-1]) + 1
+    return numbers
+
+
+def _join(values: npt.NDArray[np.int8], ends: IntArray, out: IntArray) -> None:
+    """Write into `out` the numbers whose groups are `values`, their last ones at `ends`."""
     starts = np.concatenate([[0], ends[:-1] + 1])
     lengths = ends - starts + 1
     if int(lengths.max()) > _MOST_GROUPS:
         raise UserError("A packed list of numbers holds one that is too large.")
     place = np.arange(len(values)) - np.repeat(starts, lengths)
-    joined = np.add.reduceat((values & 31) << (5 * place), starts)
-    numbers: IntArray = np.where(joined & 1, -(joined + 1) // 2, joined // 2)
-    return numbers
+    joined = np.add.reduceat((values.astype(np.int64) & 31) << (5 * place), starts)
+    out[:] = np.where(joined & 1, -(joined + 1) // 2, joined // 2)
 
 
 def pack_deltas(numbers: Integers) -> str:
@@ -124,12 +140,17 @@ def pack_moves(numbers: Integers, keyframe: int) -> str:
 
 def unpack_moves(text: str, shape: Sequence[int], keyframe: int) -> IntArray:
     """Return what `pack_moves` was given, an array of `shape`; raises UserError where the text does not hold that."""
-    coded = unpack(text, _count(shape)).reshape(shape)
-    for first in range(0, shape[-1], keyframe):
-        part = coded[..., first : first + keyframe]
-        # Sums of sums of differences of differences; the keyframe itself is no difference.
-        part[..., 1:] = part[..., :1] + np.cumsum(np.cumsum(part[..., 1:], -1), -1)
-    return coded
+    coded = unpack(text, _count(shape))
+    if coded.size == 0:
+        return coded.reshape(shape)
+    keyframe = min(keyframe, shape[-1])
+    blocks = -(-shape[-1] // keyframe)
+    parts: IntArray = np.zeros((coded.size // shape[-1], blocks * keyframe), np.int64)
+    parts[:, : shape[-1]] = coded.reshape(-1, shape[-1])
+    parts = parts.reshape(-1, blocks, keyframe)
+    # Sums of sums of differences of differences; the keyframe itself is no difference.
+    parts[..., 1:] = parts[..., :1] + np.cumsum(np.cumsum(parts[..., 1:], -1), -1)
+    return parts.reshape(-1, blocks * keyframe)[:, : shape[-1]].reshape(shape)
 
 
 def _shifted(array: IntArray, by: int) -> IntArray:

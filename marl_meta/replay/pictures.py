@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from marl_meta.games.board import draw_board
 from marl_meta.games.drawing import draw
@@ -24,6 +24,20 @@ Painter = Callable[[int, int], Picture]
 
 _STEP = 0.1
 """Seconds of a step of the particle games, by which a change of place is a velocity."""
+
+_MOST_KINDS, _MOST_TEAMS = 127, 120
+"""That an observation can tell apart; beyond that, colors and marks are used again."""
+
+_LARGEST_RADIUS = 4.0
+"""Of the arena's half width: what is larger covers every picture too, and would take long to draw."""
+
+_MOST_DRAWN = 4_096
+"""Of entities in a picture, agents first."""
+
+_MOST_ROWS = 64
+"""Of agents, and of actions, in a table: more cannot be told apart."""
+
+_LONGEST_LABEL = 24
 
 MOST_PIXELS = 4_096 * 4_096
 """Of a picture that a file brings along."""
@@ -52,11 +66,12 @@ def _layout(record: ReplayRecord, entity_features: tuple[str, ...], private_feat
 def _observation(record: ReplayRecord, layout: Layout, actions: int) -> Observation:
     """Return what is the same at every moment, as a batch of one; everybody is there."""
     agents, entities = record.num_agents, record.num_entities
-    kinds = [*(agent.kind for agent in record.agents), *record.objects]
-    teams = [*(agent.team for agent in record.agents), *[-1] * len(record.objects)]
+    number = {kind: min(index, _MOST_KINDS) for index, kind in enumerate(layout.kinds)}
+    kinds = [number[kind] for kind in (*(agent.kind for agent in record.agents), *record.objects)]
+    teams = [*(agent.team % _MOST_TEAMS for agent in record.agents), *[-1] * len(record.objects)]
     return Observation(
         entities=np.zeros((1, entities, len(layout.entity_features)), np.float32),
-        kind=np.array([[layout.kinds.index(kind) for kind in kinds]], np.int8),
+        kind=np.array([kinds], np.int8),
         team=np.array([teams], np.int8),
         present=np.ones((1, entities), bool),
         private=np.zeros((1, agents, len(layout.private_features)), np.float32),
@@ -73,12 +88,14 @@ def _particles(record: ReplayRecord, episode: EpisodeRecord) -> Painter:
     places, present = places_of(record, episode), presence_of(record, episode)
     moved = np.diff(places, axis=-1, prepend=places[..., :1]) / _STEP
     scene = episode.scene
-    shown.entities[0, :, 4] = scene.radius
+    arena = scene.arena or 1.0
+    shown.present[:] = False
+    shown.entities[0, :, 4] = np.minimum(scene.radius or 0.0, _LARGEST_RADIUS * arena)
 
     def paint(time: int, size: int) -> Picture:
         shown.entities[0, :, :2], shown.entities[0, :, 2:4] = places[..., time], moved[..., time]
-        shown.present[0] = present[:, time]
-        return draw(shown, layout, 0, size, arena=scene.arena or 1.0, walls=bool(scene.walls))
+        shown.present[0, :_MOST_DRAWN] = present[:_MOST_DRAWN, time]
+        return draw(shown, layout, 0, size, arena=arena, walls=bool(scene.walls))
 
     return paint
 
@@ -99,13 +116,7 @@ def _frames(episode: EpisodeRecord) -> Painter:
         shown = next((images[at] for at in range(time, -1, -1) if images[at] is not None), None)
         page = Image.new("RGB", (size, size), OUTSIDE)
         if shown is not None:
-            try:
-                packed = Image.open(io.BytesIO(base64.b64decode(shown)), formats=["PNG"])
-                if packed.width * packed.height > MOST_PIXELS:
-                    raise UserError(f"A picture of the replay is too large ({packed.width} x {packed.height} pixels).")
-                image = packed.convert("RGB")
-            except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
-                raise UserError("The replay is damaged: a picture in it cannot be read.") from error
+            image = _image(base64.b64decode(shown))
             image.thumbnail((size, size))
             page.paste(image, ((size - image.width) // 2, (size - image.height) // 2))
         return np.asarray(page, np.uint8)
@@ -113,21 +124,33 @@ def _frames(episode: EpisodeRecord) -> Painter:
     return paint
 
 
+def _image(data: bytes) -> Image.Image:
+    """Return the picture in a PNG; raises UserError where it is damaged or too large."""
+    width, height = (int.from_bytes(data[first : first + 4]) for first in (16, 20))  # of its header, which comes first
+    if width * height > MOST_PIXELS:
+        raise UserError(f"A picture of the replay is too large ({width} x {height} pixels).")
+    try:
+        return Image.open(io.BytesIO(data), formats=["PNG"]).convert("RGB")
+    except Exception as error:  # whatever Pillow raises on bytes of anybody
+        raise UserError("The replay is damaged: a picture in it cannot be read.") from error
+
+
 def _table(record: ReplayRecord, episode: EpisodeRecord) -> Painter:
-    names = tuple(f"last_{index}" for index in range(len(record.actions)))
+    names = tuple(f"last_{index}" for index in range(min(len(record.actions), _MOST_ROWS)))
     layout = _layout(record, (), (*names, "last_reward"))
     layout = Layout(layout.kinds, layout.teams, (), layout.private_features, tuple(map(str, range(len(names)))))
     shown = _observation(record, layout, len(names))
+    shown.present[:, _MOST_ROWS:] = False
     rewards = rewards_of(record, episode)
     groups = actions_of(record, episode)
-    labels = [agent.name for agent in record.agents]
+    labels = [" ".join(agent.name[:_LONGEST_LABEL].split()) for agent in record.agents]
 
     def paint(time: int, size: int) -> Picture:
         shown.private[:] = 0.0
         for group in groups:
             if time and group.chosen is not None:
                 for agent, action in zip(group.agents.tolist(), group.chosen[:, time - 1].tolist(), strict=True):
-                    if action >= 0:
+                    if 0 <= action < len(names):
                         shown.private[0, agent, action] = 1.0
         if time:
             shown.private[0, :, -1] = rewards[:, time - 1]

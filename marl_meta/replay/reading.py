@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -20,6 +21,9 @@ SUFFIX = ".replay.json.gz"
 
 MOST_BYTES = 32 * 2**20
 """Of a file, and of what it unpacks to: a reader needs no more than a small multiple of it."""
+
+MOST_PARTS = 2**20
+"""Of the lists, objects and entries in a file: short texts may say very many of them, and each needs much memory."""
 
 _LEVEL = 9
 _GZIP = 31
@@ -63,13 +67,14 @@ def write(record: ReplayRecord, path: Path) -> Path:
 def read(path: Path) -> ReplayRecord:
     """Return the replay in a file; raises UserError where there is none that can be read."""
     try:
-        if path.stat().st_size > MOST_BYTES:
-            raise UserError(f"{path} is larger than replays are ({MOST_BYTES / 2**20:.0f} MiB).")
-        data = path.read_bytes()
+        with path.open("rb") as file:
+            data = file.read(MOST_BYTES + 1)
     except FileNotFoundError as error:
         raise UserError(f"There is no replay {path}.") from error
-    except OSError as error:
+    except (OSError, ValueError) as error:  # ValueError: a name that no file can have
         raise UserError(f"{path} cannot be read: {one_line(error)}.") from error
+    if len(data) > MOST_BYTES:
+        raise UserError(f"{path} is larger than replays are ({MOST_BYTES / 2**20:.0f} MiB).")
     return decode(data, str(path))
 
 
@@ -108,8 +113,12 @@ def _unpacked(data: bytes, name: str) -> bytes:
 
 
 def _values(plain: bytes, name: str) -> dict[str, Any]:
+    if sum(plain.count(mark) for mark in (b",", b"[", b"{")) > MOST_PARTS:
+        raise UserError(f"{name} is not a replay: it holds more lists and entries than replays do ({MOST_PARTS}).")
     try:
-        values = json.loads(plain, parse_constant=_refuse)
+        values = json.loads(plain, parse_constant=_refuse, parse_float=_finite)
+        if b"\\u" in plain:  # a text may then hold half a character, which no file can hold otherwise
+            json.dumps(values, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:  # not JSON, not UTF-8, a number of too many digits, nested too deep
         raise UserError(f"{name} is not a replay: it is not JSON ({one_line(error)}).") from error
     if not isinstance(values, dict) or values.get("format") != FORMAT:
@@ -119,6 +128,11 @@ def _values(plain: bytes, name: str) -> dict[str, Any]:
 
 def _refuse(constant: str) -> float:
     raise ValueError(f"{constant} is no number")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    return number if math.isfinite(number) else _refuse(text)
 
 
 def _major(values: Mapping[str, Any], name: str) -> int:

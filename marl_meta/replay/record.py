@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, Strict, model_serializer
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    Strict,
+    model_serializer,
+)
 
 FORMAT: Literal["marl-meta replay"] = "marl-meta replay"
 VERSION = (2, 0)
 
-MOST_STEPS, MOST_AGENTS, MOST_ENTITIES = 1_000_000, 4_096, 65_536
+MOST_STEPS, MOST_AGENTS, MOST_ENTITIES, MOST_ACTIONS = 1_000_000, 4_096, 65_536, 65_536
 """Of what a reader believes. Whatever else a file claims must fit the texts that it holds."""
 
 Status = Literal["ACTIVE", "DONE", "ERROR", "INVALID", "TIMEOUT", "INACTIVE"]
@@ -20,10 +28,27 @@ Count = Annotated[int, Field(ge=0, le=MOST_STEPS)]
 Size = Annotated[int, Field(ge=1, le=MOST_ENTITIES)]
 Unit = Annotated[float, Field(gt=0, le=1e9, allow_inf_nan=False)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
+Radius = Annotated[float, Field(ge=0, le=1e9)]
+Arena = Annotated[float, Field(ge=1e-6, le=1e9)]
 Packed = str
+
+_Entry = TypeVar("_Entry")
+Listed = Annotated[list[_Entry], Field(fail_fast=True)]
+"""A list in which the first entry that is wrong is complained about, not a million of them."""
+
 # JSON has lists alone, which strict validation would not take for tuples.
 End = Annotated[tuple[Count, Count, EndKind], Strict(strict=False)]
 Version = Annotated[tuple[int, int], Strict(strict=False)]
+
+
+def _few(value: Any) -> Any:
+    # A bound of the field itself would be looked at after all of its entries, each with a complaint of its own.
+    if isinstance(value, dict) and len(value) > MOST_AGENTS:
+        raise ValueError(f"of more than {MOST_AGENTS} teams")
+    return value
+
+
+Logs = Annotated[dict[str, str], BeforeValidator(_few)]
 
 
 class Part(BaseModel):
@@ -63,10 +88,10 @@ class GameRecord(Part):
     api: Api
     rules: dict[str, Any] = Field(default_factory=dict)
     variant_id: str | None = None
-    card: list[CardRule] = Field(default_factory=list)
+    card: Listed[CardRule] = Field(default_factory=list)
     entry_point: str | None = None
     kwargs: dict[str, Any] = Field(default_factory=dict)
-    wrappers: list[dict[str, Any]] = Field(default_factory=list)
+    wrappers: Listed[dict[str, Any]] = Field(default_factory=list)
     # `schema` is a name of pydantic's own.
     observation_schema: str | None = Field(default=None, alias="schema")
     seed: int | None = None
@@ -104,10 +129,10 @@ class Series(Part):
 class ActionGroup(Part):
     """What some agents did: `chosen`, or `acts` and `numbers`."""
 
-    agents: list[Count]
+    agents: Listed[Count]
     chosen: Packed | None = None
     dtype: Literal["float32", "float64", "int64"] | None = None
-    shape: list[Size] | None = None
+    shape: Listed[Size] | None = None
     acts: Packed | None = None
     numbers: str | None = None
 
@@ -126,15 +151,15 @@ class Scene(Part):
     unit: Unit | None = None
     keyframe: Size | None = None
     places: Packed | None = None
-    radius: list[Finite] | None = None
-    arena: Unit | None = None
+    radius: Listed[Radius] | None = None
+    arena: Arena | None = None
     walls: bool | None = None
     present: Packed | None = None
     width: Size | None = None
     height: Size | None = None
     style: Literal["board", "grid"] | None = None
-    cells: list[Packed] | None = None
-    images: list[str | None] | None = None
+    cells: Listed[Packed] | None = None
+    images: Listed[str | None] | None = None
 
 
 class Levels(Part):
@@ -157,7 +182,7 @@ class BelievedRule(Part):
 
     rule: str
     name: str
-    values: list[str]
+    values: Listed[str]
     truth: Count | None = None
 
 
@@ -165,14 +190,14 @@ class Beliefs(Part):
     """What agents believe of hidden rules."""
 
     levels: Size
-    rules: list[BelievedRule]
+    rules: Listed[BelievedRule]
     values: Packed
 
 
 class Notes(Part):
     """What the agents of a team thought."""
 
-    agents: list[Count]
+    agents: Listed[Count]
     attention: Levels | None = None
     influence: Levels | None = None
     probabilities: Levels | None = None
@@ -187,12 +212,12 @@ class EpisodeRecord(Part):
     seed: int | None = None
     steps: Count
     over: bool
-    actions: list[ActionGroup]
+    actions: Listed[ActionGroup]
     rewards: Rewards
-    ends: list[End]
+    ends: Listed[End]
     checks: str
     scene: Scene
-    notes: list[Notes] | None = None
+    notes: Listed[Notes] | None = None
 
 
 class ReplayRecord(Part):
@@ -203,15 +228,15 @@ class ReplayRecord(Part):
     title: str | None = None
     made: Made
     game: GameRecord
-    agents: Annotated[list[AgentRecord], Field(min_length=1, max_length=MOST_AGENTS)]
-    objects: Annotated[list[str], Field(max_length=MOST_ENTITIES)]
-    actions: list[str]
-    teams: Annotated[list[TeamRecord], Field(min_length=1, max_length=MOST_AGENTS)]
+    agents: Annotated[Listed[AgentRecord], Field(min_length=1, max_length=MOST_AGENTS)]
+    objects: Annotated[Listed[str], Field(max_length=MOST_ENTITIES)]
+    actions: Annotated[Listed[str], Field(max_length=MOST_ACTIONS)]
+    teams: Annotated[Listed[TeamRecord], Field(min_length=1, max_length=MOST_AGENTS)]
     series: Series | None = None
-    episodes: list[EpisodeRecord]
-    returns: list[list[Finite]]
-    status: list[Status]
-    logs: dict[str, str] | None = None
+    episodes: Listed[EpisodeRecord]
+    returns: Listed[Listed[Finite]]
+    status: Listed[Status]
+    logs: Logs | None = None
     digest: str
 
     @property
@@ -221,7 +246,7 @@ class ReplayRecord(Part):
 
     def action_name(self, number: int) -> str:
         """Return the name of an action that is chosen among few."""
-        return self.actions[number] if number < len(self.actions) else str(number)
+        return self.actions[number] if 0 <= number < len(self.actions) else str(number)
 
     @property
     def num_entities(self) -> int:

@@ -104,6 +104,11 @@ class Recorder:
         self._first: Observation | None = None
         """What the next episode shows at first; it is written down when somebody plays on."""
 
+    @property
+    def b(self) -> int:
+        """Which game of the batch it writes down."""
+        return self._b
+
     def begin(self, observation: Observation) -> None:
         """Take note of what the game shows after its reset. Who is there now is who the replay is about."""
         slots = self._game.num_agents
@@ -205,7 +210,11 @@ class Recorder:
     def _close(self, *, over: bool) -> None:
         diary, self._diary = self._writing(), None
         assert self._chain is not None
-        shape = (len(self._agents), len(diary.chosen))
+        # What was chosen or thought last may have come to nothing.
+        shape = (len(self._agents), len(diary.rewards))
+        chosen = _over_time(diary.chosen[: shape[1]], shape, np.int64)
+        for book in diary.books.values():
+            del book.thoughts[shape[1] :]
         rewards = _over_time(diary.rewards, shape, np.float32)
         notes = [found for found in (book.notes() for book in diary.books.values()) if found is not None]
         self._returns.append(team_returns(rewards, self._team, len(self._layout.teams)))
@@ -214,9 +223,7 @@ class Recorder:
                 steps=shape[1],
                 over=over,
                 actions=[
-                    ActionGroup(
-                        agents=list(range(shape[0])), chosen=pack(_over_time(diary.chosen, shape, np.int64) + 1)
-                    )
+                    ActionGroup(agents=list(range(shape[0])), chosen=pack(chosen + 1)),
                 ],
                 rewards=encode_rewards(rewards),
                 ends=ends_of(_over_time(diary.terminated, shape, bool), _over_time(diary.truncated, shape, bool)),

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import zip_longest
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from marl_meta.games import Family, load_family, make_vec
 from marl_meta.replay.decoding import actions_of, places_of, rewards_of
 from marl_meta.replay.digest import CHECK_DIGITS
 from marl_meta.replay.record import EpisodeRecord, GameRecord, ReplayRecord
 from marl_meta.replay.recorder import Recorder, made_here
-from marl_meta.types import IntArray, UserError, VectorGame
+from marl_meta.replay.trust import check_trusted
+from marl_meta.resources import families_dirs
+from marl_meta.types import IntArray, UserError, Variant, VectorGame
+from marl_meta.wording import shorten
+
+_NAME = re.compile(r"[\w-]{1,100}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,20 +38,26 @@ class Verified:
     """One sentence: what differs."""
 
 
-def verify(record: ReplayRecord, family: str | Path | Family | None = None) -> Verified:
+def verify(
+    record: ReplayRecord, family: str | Path | Family | None = None, *, trust: bool = False
+) -> Verified:  # fmt: skip
     """Return whether a replay happens again when it is played again.
 
-    `family` is whose game it is, where the name alone does not find it (the path of a family.yaml). Raises UserError
-    for a replay that cannot be played again: its game is not installed, is not known, or has other rules by now.
+    `family` is whose game it is, where the name alone does not find it (the path of a family.yaml). With `trust` the
+    replay may name any code that makes its game, which is then run; else only that of well-known collections. Raises
+    UserError for a replay that cannot be played again: its game is not installed, is not known, or has other rules by
+    now.
     """
     if not record.episodes:
         return Verified(same=True, steps=0)
+    if not trust:
+        check_trusted(record.game)
     if record.game.api == "vector":
         again, problem = _again_in_batch(record, family)
     else:
         from marl_meta.interop.replaying import play_again
 
-        again, problem = play_again(record)
+        again, problem = play_again(record, family_of(record.game, family) if record.game.family else None)
     return _compared(record, again, problem)
 
 
@@ -100,52 +112,94 @@ def _rebuilt(played: GameRecord, family: str | Path | Family | None, episodes: i
             played.entry_point, played.kwargs, seed=played.seed, first_game=played.first_game,
             episodes_per_trial=episodes, schema=played.observation_schema, wrappers=played.wrappers,
         )  # fmt: skip
-    chosen = family if isinstance(family, Family) else load_family(family if family is not None else played.name)
-    variant = chosen.variant(played.rules)
-    if variant.variant_id != played.variant_id:
-        raise UserError(
-            f"The replay is of the variant {played.variant_id}, and its rules are {variant.variant_id} here: the "
-            f"family {chosen.name!r} has changed since, or is another one of this name."
-        )
+    chosen, variant = family_of(played, family)
     return make_vec(
         chosen, num_games=1, rules=variant.rules, seed=played.seed, episodes_per_trial=episodes,
         first_game=played.first_game,
     )  # fmt: skip
 
 
+def family_of(played: GameRecord, family: str | Path | Family | None = None) -> tuple[Family, Variant]:
+    """Return the family and the variant of a replay; raises UserError where they are not what they were."""
+    if family is None and not _NAME.fullmatch(played.name):  # a path, whose code would be run
+        raise UserError(f"{shorten(played.name)} is no name of a family; say with family whose game it is.")
+    if family is None:
+        stamps = [(file, file.stat().st_mtime_ns) for folder in families_dirs() for file in folder.glob("*/*.yaml")]
+        chosen = _known_family(played.name, tuple(stamps))
+    else:
+        chosen = family if isinstance(family, Family) else load_family(family)
+    variant = chosen.variant(played.rules)
+    if variant.variant_id != played.variant_id:
+        raise UserError(
+            f"The replay is of the variant {played.variant_id}, and its rules are {variant.variant_id} here: the "
+            f"family {chosen.name!r} has changed since, or is another one of this name."
+        )
+    return chosen, variant
+
+
+@lru_cache(maxsize=16)
+def _known_family(name: str, stamps: tuple[tuple[Path, int], ...]) -> Family:  # noqa: ARG001 (for the cache)
+    """Return a family by its name: to read its files takes several times as long as to play a game."""
+    return load_family(name)
+
+
 def _compared(record: ReplayRecord, again: ReplayRecord, problem: str) -> Verified:
     steps = sum(episode.steps for episode in again.episodes)
+    if record.num_agents != again.num_agents or record.num_entities != again.num_entities:
+        reason = problem or "the game has other agents and objects than the replay"
+        return Verified(same=False, steps=steps, episode=0, step=0, reason=reason)
     for index, (was, now) in enumerate(zip_longest(record.episodes, again.episodes)):
         if was is None or now is None:
             return Verified(same=False, steps=steps, episode=index, step=0, reason=problem or "an episode is missing")
         step = _first_difference(was, now)
         if step is not None:
-            reason = (
+            reason = problem or (
                 f"episode {index + 1}, {_moment(step)}: {_difference(record, again, index, step)}{_elsewhere(record)}"
             )
-            return Verified(same=False, steps=steps, episode=index, step=step, reason=problem or reason)
-        keys = _other_keys(record, was, again, now)
+            return Verified(same=False, steps=steps, episode=index, step=step, reason=reason)
+        changed = "the game plays as it did, but the replay has been changed"
+        step = _first_untrue(record, again, index)
+        if step is not None:
+            reason = f"episode {index + 1}, {_moment(step)}: {changed}: {_difference(record, again, index, step)}"
+            return Verified(same=False, steps=steps, episode=index, step=step, reason=reason)
+        keys = _other_keys(was, now)
+        if record.returns[index] != again.returns[index]:
+            keys.append("returns")
         if keys:
-            reason = f"episode {index + 1}: the game plays as it did, but the replay has another {keys[0]}"
+            reason = f"episode {index + 1}: {changed}: its {keys[0]} are other ones"
             return Verified(same=False, steps=steps, episode=index, reason=reason)
-    if record.digest != again.digest or record.returns != again.returns or record.agents != again.agents:
-        return Verified(same=False, steps=steps, reason="the game plays as it did, but the replay has been changed")
+    for key in ("agents", "objects", "digest"):
+        if getattr(record, key) != getattr(again, key):
+            reason = f"the game plays as it did, but the replay has been changed: it has another {key}"
+            return Verified(same=False, steps=steps, reason=reason)
     return Verified(same=True, steps=steps)
 
 
-def _other_keys(record: ReplayRecord, was: EpisodeRecord, again: ReplayRecord, now: EpisodeRecord) -> list[str]:
-    """Return the keys of an episode that say something else, but for pictures and what somebody thought."""
-    left_out = {"notes"} | ({"scene"} if was.scene.kind == "frames" else set())
-    if was.rewards.unit != now.rewards.unit and was.steps == now.steps:  # as of a replay that was migrated
-        left_out |= {"rewards"} if _close(rewards_of(record, was), rewards_of(again, now), was.rewards.unit) else set()
-    if was.scene.kind == now.scene.kind == "particles" and was.scene.unit != now.scene.unit:
-        unit = (was.scene.unit or 0.0) + (now.scene.unit or 0.0)
-        left_out |= {"scene"} if _close(places_of(record, was), places_of(again, now), unit) else set()
+def _first_untrue(record: ReplayRecord, again: ReplayRecord, index: int) -> int | None:
+    """Return the first moment of an episode of which a replay says rewards or places that were not so."""
+    was, now = record.episodes[index], again.episodes[index]
+    apart = np.zeros(was.steps + 1, bool)
+    paid = np.abs(rewards_of(record, was) - rewards_of(again, now))
+    apart[1:] = (paid > _room(was.rewards.unit, now.rewards.unit)).any(0)
+    if was.scene.kind == now.scene.kind == "particles":
+        distance = np.abs(places_of(record, was) - places_of(again, now))
+        apart |= (distance > _room(was.scene.unit or 0.0, now.scene.unit or 0.0)).any((0, 1))
+    return int(apart.argmax()) if apart.any() else None
+
+
+def _room(one: float, other: float) -> float:
+    """Return how far the same number may be apart as multiples of two units, as of a replay that was migrated."""
+    return 0.5 * one if one == other else one + other
+
+
+def _other_keys(was: EpisodeRecord, now: EpisodeRecord) -> list[str]:
+    """Return the keys of an episode that say something else, but for rewards, places, pictures and thoughts."""
+    left_out = {"notes", "rewards"} | ({"scene"} if was.scene.kind == "frames" else set())
+    if was.scene.kind == now.scene.kind == "particles":
+        places = {"unit", "keyframe", "places"}
+        same = was.scene.model_dump(exclude=places) == now.scene.model_dump(exclude=places)
+        left_out |= {"scene"} if same or was.scene.unit != now.scene.unit else set()
     return [key for key in EpisodeRecord.model_fields if key not in left_out and getattr(was, key) != getattr(now, key)]
-
-
-def _close(one: npt.NDArray[np.floating], other: npt.NDArray[np.floating], unit: float) -> bool:
-    return one.shape == other.shape and bool(np.abs(one - other).max(initial=0.0) <= unit)
 
 
 def _first_difference(was: EpisodeRecord, now: EpisodeRecord) -> int | None:
@@ -169,13 +223,13 @@ def _difference(record: ReplayRecord, again: ReplayRecord, index: int, step: int
     if step:
         rewards, own = rewards_of(record, was)[:, step - 1], rewards_of(again, now)[:, step - 1]
         apart = np.abs(rewards - own)
-        if apart.max() > was.rewards.unit + now.rewards.unit:
+        if apart.max(initial=0.0) > _room(was.rewards.unit, now.rewards.unit):
             agent = int(apart.argmax())
             return f"the reward of {record.agents[agent].name} was {rewards[agent]:g} and is {own[agent]:g}"
-    if was.scene.kind == now.scene.kind == "particles" and record.num_entities == again.num_entities:
+    if was.scene.kind == now.scene.kind == "particles":
         here, there = places_of(record, was)[:, :, step], places_of(again, now)[:, :, step]
         distance = np.hypot(*(here - there).T)
-        if distance.max() > 1.5 * (was.scene.unit or 0.0):
+        if distance.max() > _room(was.scene.unit or 0.0, now.scene.unit or 0.0):
             entity = int(distance.argmax())
             name = (
                 record.agents[entity].name

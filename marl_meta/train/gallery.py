@@ -8,6 +8,7 @@ import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from marl_meta.config import Config
 from marl_meta.evaluate.chart import TEAM_COLORS, ticks
@@ -67,8 +68,11 @@ def write_gallery(path: Path) -> Path:
 
 
 def _metrics(folder: RunFolder) -> list[dict[str, Any]]:
+    """Return what is written down by now: nothing of a run that has just begun, nor of a line that is being written."""
+    if not folder.metrics.is_file():
+        return []
     try:
-        lines = folder.metrics.read_text(encoding="utf-8").splitlines()
+        lines = folder.metrics.read_text(encoding="utf-8").split("\n")[:-1]
         return [json.loads(line) for line in lines]
     except ValueError as error:
         raise UserError(f"{folder.metrics} is damaged: a line of it is not JSON.") from error
@@ -104,10 +108,10 @@ def _games(pages: Sequence[tuple[str, Replay]]) -> Iterator[str]:
             for index, team in enumerate(record.teams)
         )
         yield (
-            f'<a href="{html.escape(name)}" target="watched">{html.escape(replay.title)}<br>'
+            f'<a href="{quote(name)}" target="watched">{html.escape(replay.title)}<br>'
             f"<small>{html.escape(record.game.variant_id or record.game.name)}<br>{html.escape(returns)}</small></a>"
         )
-    yield f'</div><iframe name="watched" title="The game" src="{html.escape(pages[0][0])}"></iframe></div>'
+    yield f'</div><iframe name="watched" title="The game" src="{quote(pages[0][0])}"></iframe></div>'
 
 
 def _figures(metrics: Sequence[dict[str, Any]]) -> Iterator[Figure]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from marl_meta.config import Config, TeamConfig
 from marl_meta.evaluate.ground import Ground, family_ground
 from marl_meta.evaluate.lineup import side_seed
 from marl_meta.evaluate.play import sides_of
+from marl_meta.evaluate.room import without_room
 from marl_meta.evaluate.watching import Seat, recorded, recorder_of, team_seat
 from marl_meta.replay import Replay
 from marl_meta.replay.recorder import Who
@@ -36,28 +38,33 @@ class Shown:
 
 
 def is_shown(config: Config, iteration: int) -> bool:
-    """Return whether games are recorded after an iteration: with its evaluation, or with some of them in long runs."""
+    """Return whether games are recorded after an iteration: with its evaluation, or with some of them in long runs.
+
+    After the last one they are recorded anyway, at the end of the run.
+    """
     every = config.train.evaluate_every
     if not config.train.replays or not every or iteration % every:
         return False
     iterations = math.ceil(config.train.steps / (config.game.num_games * config.train.horizon))
     stride = math.ceil(iterations / every / MOST_MOMENTS)
-    return iteration // every % max(stride, 1) == 0
+    return iteration < iterations and iteration // every % max(stride, 1) == 0
 
 
 def show_run(config: Config, team: Team, folder: Path, env_steps: int) -> list[Shown]:
     """Record a trial of each of `train.replays` variants, the same ones every time; returns them, in `folder`.
 
     Trained teams play each other, and the others are played as in the training. All is drawn from the run's seed alone.
+    Variants that are too large for a flat encoder are left out.
     """
     ground = evaluation_ground(config)
     order = np.random.default_rng(mixed_seed(config.seed, 3001)).permutation(ground.num_variants)
     own = on_cpu(team)
     folder.mkdir(exist_ok=True)
+    title = f"{config.name} after {env_steps:,} env-steps"
+    roomy = (one for one in (_lone(ground, variant) for variant in order.tolist()) if not without_room(one, {"": own}))
     found = []
-    for number, variant in enumerate(order[: config.train.replays].tolist(), 1):
-        one = _lone(ground, variant)
-        replay = _played(config, own, one, f"{config.name} after {env_steps:,} env-steps")
+    for number, one in enumerate(itertools.islice(roomy, config.train.replays), 1):
+        replay = _played(config, own, one, title)
         found.append(Shown(replay, replay.save(folder / f"{env_steps:010d}-{number}")))
     return found
 
