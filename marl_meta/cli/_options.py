@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -34,6 +35,15 @@ Schema = Annotated[
         help="What the third-party game's flat observations mean: simple_spread, simple_tag, ..., or a YAML file."
     ),
 ]
+
+
+class WandbMode(StrEnum):
+    """What `tracking.wandb` may be."""
+
+    AUTO = "auto"
+    ONLINE = "online"
+    OFFLINE = "offline"
+    OFF = "off"
 
 
 def chosen_game(

@@ -26,6 +26,7 @@ COMMANDS = (
     ("watch", "watch", "Watch"),
     ("replay", "replay", "Watch"),
     ("team", "team", "Teams"),
+    ("tournament", "tournament", "Tournaments"),
     ("bench", "bench", "This machine"),
     ("doctor", "doctor", "This machine"),
 )

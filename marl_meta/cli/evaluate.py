@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import nullcontext
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from marl_meta.cli._options import AsJson, Game, Kwargs, PettingZoo, Schema, Seed, chosen_game
+from marl_meta.cli._options import AsJson, Game, Kwargs, PettingZoo, Schema, Seed, WandbMode, chosen_game
 from marl_meta.cli._progress import progress_bar
 from marl_meta.types import UserError
 
@@ -39,15 +38,6 @@ _SIDE = (
 _REPLAYS = "With --report: recorded trials of each team and split to watch, on its worst to its best variants."
 _WANDB = "Whether the numbers also go to W&B: a run for each team, whose files are kept in the report's folder."
 _GROUP = "Count teams that were trained with the same meta also together, as seeds of one learner."
-
-
-class WandbMode(StrEnum):
-    """What `tracking.wandb` may be."""
-
-    AUTO = "auto"
-    ONLINE = "online"
-    OFFLINE = "offline"
-    OFF = "off"
 
 
 def evaluate(  # noqa: PLR0913 (the options of a command)

@@ -1,0 +1,178 @@
+"""Series in which somebody from outside plays: one at a time, each game to its end whatever the guest does.
+
+Who does something wrong forfeits that game. Random play takes its place until the game is over, so that everybody else
+plays on; in the next game of the series it may try again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from marl_meta.games import make_vec
+from marl_meta.interop.parallel import flattener
+from marl_meta.players import RandomPlayer
+from marl_meta.rollout import Controller
+from marl_meta.tournament.outsiders.player import Choice, Fault, Player, SeriesInfo
+from marl_meta.tournament.playing import Hall, chunk_seed, seats_of
+from marl_meta.tournament.results import ChunkResult, Forfeit
+from marl_meta.tournament.schedule import Chunk
+from marl_meta.types import FloatArray, IntArray, Observation, Step, VectorGame
+
+
+def play_with_guests(hall: Hall, chunk: Chunk, guests: Mapping[str, Player]) -> ChunkResult:
+    """Return what came of a chunk; `guests` are those of its entrants who come from outside, by seat."""
+    variants, games = len(hall.variants), hall.plan.games
+    shape = (variants, len(chunk.seeds), games)
+    returns: dict[str, FloatArray] = {seat: np.zeros(shape, np.float32) for seat, _ in chunk.seating}
+    forfeits: list[Forfeit] = []
+    for s, seed in enumerate(chunk.seeds):
+        for v, variant in enumerate(hall.variants):
+            game = make_vec(
+                hall.family, num_games=1, rules=variant.rules, seed=hall.plan.seed, episodes_per_trial=games,
+                first_game=seed * variants + v,
+            )  # fmt: skip
+            try:
+                table = _Table(hall, chunk, game, guests, variant.rules, seed * variants + v)
+                for k in range(games):
+                    earned, faults = table.play_game(k)
+                    for seat, total in earned.items():
+                        returns[seat][v, s, k] = np.nan if seat in faults else total
+                    forfeits += [Forfeit(seat, v, s, k, one.kind, one.sentence) for seat, one in faults.items()]
+            finally:
+                game.close()
+    return ChunkResult(chunk.seating, chunk.group, chunk.seeds, returns, tuple(forfeits))
+
+
+@dataclass(slots=True)
+class _Guest:
+    """A guest at one seat of one series, told about the game in its own terms."""
+
+    player: Player
+    slots: IntArray
+    names: list[str]
+    flatten: Callable[[Observation, int, int], FloatArray]
+    counts: IntArray
+    """[n] how many actions there are."""
+    seed: int
+    ready: bool = False
+    """Whether it has been told about the series."""
+
+    def act(self, observation: Observation, step: int) -> IntArray:
+        """Return its actions [1,n]; raises Fault."""
+        acting = [i for i, slot in enumerate(self.slots) if observation.acting[0, slot]]
+        shown = {self.names[i]: self.flatten(observation, 0, int(self.slots[i])) for i in acting}
+        masks = {i: observation.action_mask[0, self.slots[i], : self.counts[i]] for i in acting}
+        infos = {
+            self.names[i]: {} if mask.all() else {"action_mask": mask.astype(np.int8)} for i, mask in masks.items()
+        }
+        actions = np.zeros((1, len(self.slots)), np.int64)
+        if acting:
+            answered = self.player.act(shown, infos, step)
+            for i in acting:
+                actions[0, i] = int(answered[self.names[i]])
+        return actions
+
+    def observe(self, step: Step) -> None:
+        """Tell it what the step led to; raises Fault."""
+        flags = (step.terminated, step.truncated)
+        ended = [{n: bool(one[0, slot]) for n, slot in zip(self.names, self.slots, strict=True)} for one in flags]
+        rewards = {n: float(step.reward[0, slot]) for n, slot in zip(self.names, self.slots, strict=True)}
+        self.player.observe(rewards, ended[0], ended[1])
+
+
+class _Table:
+    """One series: its game, and who sits where."""
+
+    def __init__(
+        self, hall: Hall, chunk: Chunk, game: VectorGame, guests: Mapping[str, Player], rules: Mapping[str, Any],
+        row: int,
+    ) -> None:  # fmt: skip
+        self._game, self._hall, self._rules = game, hall, rules
+        self._seats = seats_of(game, chunk)
+        self._guests: dict[str, _Guest] = {}
+        self._ours: dict[str, Controller] = {}
+        self._substitutes: dict[str, RandomPlayer] = {}
+        self._observation = game.reset().observation
+        flatten = flattener(game.layout, self._observation, rules)
+        for index, (seat, name) in enumerate(chunk.seating):
+            slots = self._seats[seat]
+            present = slots[self._observation.present[0, slots]]
+            self._seats[seat] = present
+            seed = chunk_seed(hall.plan, chunk, index, row)
+            if seat in guests:
+                names = [game.agent_names[slot] for slot in present]
+                counts = self._observation.action_mask[0, present].sum(-1)
+                self._guests[seat] = _Guest(guests[seat], present, names, flatten, counts, seed % 2**31)
+            else:
+                self._ours[seat] = hall.entrants[name].player.make(game, seat.partition("/")[0], seed)
+                self._ours[seat].reset(1, present)
+            self._substitutes[seat] = RandomPlayer(seed)
+            self._substitutes[seat].reset(1, present)
+
+    def play_game(self, number: int) -> tuple[dict[str, float], dict[str, Fault]]:
+        """Play the next game of the series; returns what each seat earned, and what guests did wrong, by seat."""
+        faults: dict[str, Fault] = {}
+        earned = dict.fromkeys(self._seats, 0.0)
+        for seat, guest in self._guests.items():
+            _attempt(faults, seat, lambda seat=seat, guest=guest: self._welcome(seat, guest, number))  # type: ignore[misc]
+        actions = np.zeros((1, self._game.num_agents), np.int64)
+        for time in range(10**9):
+            for seat, slots in self._seats.items():
+                actions[:, slots] = self._act(seat, time, faults)
+            step = self._game.step(actions)
+            for seat, slots in self._seats.items():
+                earned[seat] += float(step.reward[0, slots].sum())
+            for player in self._ours.values():
+                player.observe(step)
+            for seat, guest in self._guests.items():
+                if seat not in faults:
+                    _attempt(faults, seat, lambda guest=guest, step=step: guest.observe(step))  # type: ignore[misc]
+            self._observation = step.observation
+            if step.game_over[0]:
+                break
+        return earned, faults
+
+    def _act(self, seat: str, time: int, faults: dict[str, Fault]) -> IntArray:
+        if seat in self._ours:
+            return self._ours[seat].act(self._observation)
+        if seat not in faults:
+            try:
+                return self._guests[seat].act(self._observation, time)
+            except Fault as fault:
+                faults[seat] = fault
+        return self._substitutes[seat].act(self._observation)
+
+    def _welcome(self, seat: str, guest: _Guest, number: int) -> None:
+        if not guest.ready:
+            guest.player.start_series(self._info(seat, guest))
+            guest.ready = True
+        guest.player.reset(guest.names, {"game": number}, guest.seed + number)
+
+    def _info(self, seat: str, guest: _Guest) -> SeriesInfo:
+        layout, game = self._game.layout, self._game
+        there = np.flatnonzero(self._observation.present[0, : game.num_agents])
+        hidden = {rule.name for rule in self._hall.family.rules.values() if rule.hidden}
+        return SeriesInfo(
+            game=self._hall.family.name,
+            side=seat.partition("/")[0],
+            games=self._hall.plan.games,
+            own=tuple(guest.names),
+            agents={game.agent_names[slot]: layout.teams[game.agent_team[slot]].name for slot in there},
+            actions={
+                name: Choice(int(count), layout.actions[: int(count)])
+                for name, count in zip(guest.names, guest.counts, strict=True)
+            },
+            rules={name: value for name, value in self._rules.items() if name not in hidden},
+        )
+
+
+def _attempt(faults: dict[str, Fault], seat: str, action: Callable[[], None]) -> None:
+    """Do something that a guest may do wrong."""
+    try:
+        action()
+    except Fault as fault:
+        faults[seat] = fault

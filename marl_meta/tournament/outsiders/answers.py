@@ -1,0 +1,91 @@
+"""Whether what an entrant answers can be played."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from marl_meta.tournament.outsiders.player import Action, ActionSpace, Box, Choice, Fault
+from marl_meta.wording import listed, shorten
+
+_SLACK = 1e-6
+"""A bound may be missed by so much of it: 32-bit numbers are no closer."""
+
+
+def mask_of(observation: object, info: Mapping[str, Any]) -> object:
+    """Return the mask of legal actions that an agent is shown, None where there is none."""
+    mask = info.get("action_mask")
+    return observation.get("action_mask") if mask is None and isinstance(observation, Mapping) else mask
+
+
+def checked(
+    name: str, actions: object, spaces: Mapping[str, ActionSpace], masks: Mapping[str, object]
+) -> dict[str, Action]:
+    """Return the actions of the agents that act now, which are those of `masks` (a mask each, or None).
+
+    `spaces` are those of all of the entrant's agents. Raises Fault where an action is missing, belongs to somebody
+    else's agent, does not exist, is not allowed by the mask, or has the wrong shape or numbers that are not finite.
+    """
+    if not isinstance(actions, dict):
+        raise Fault("shape", f"{name} answered {_shown(actions)}, which has no actions by agent.")
+    for agent in actions:
+        if agent not in spaces:
+            raise Fault("shape", f"{name} answered for {_shown(agent)}; its agents are {listed(spaces)}.")
+    found: dict[str, Action] = {}
+    for agent, mask in masks.items():
+        if agent not in actions:
+            raise Fault("shape", f"{name} answered with no action of {agent}.")
+        space = spaces[agent]
+        who = f"{name}'s action of {agent}"
+        found[agent] = (
+            _array(who, actions[agent], space) if isinstance(space, Box) else _number(who, actions[agent], space, mask)
+        )
+    return found
+
+
+def _number(who: str, action: object, space: Choice, mask: object) -> int:
+    if isinstance(action, float) and not math.isfinite(action):
+        raise Fault("nan", f"{who} is {action}, which is no number.")
+    if not isinstance(action, int) or isinstance(action, bool):
+        raise Fault("shape", f"{who} is {_shown(action)}, which is not a whole number.")
+    if not 0 <= action < space.n:
+        raise Fault("illegal", f"{who} is {_shown(action)}; there are 0 to {space.n - 1}.")
+    if mask is not None:
+        legal = np.flatnonzero(np.asarray(mask))
+        if action not in legal:
+            raise Fault(
+                "illegal", f"{who} is {action}, which is not allowed now; allowed are {listed(legal.tolist())}."
+            )
+    return action
+
+
+def _array(who: str, action: object, space: Box) -> Action:
+    try:
+        numbers = np.asarray(action)
+    except (ValueError, RecursionError):  # rows of different lengths, or nesting without end
+        numbers = np.empty(0, np.object_)
+    if numbers.dtype.kind not in "iuf":
+        raise Fault("shape", f"{who} is {_shown(action)}, which is no array of numbers.")
+    if numbers.shape != tuple(space.shape):
+        raise Fault("shape", f"{who} has the shape {list(numbers.shape)}; it must have {list(space.shape)}.")
+    with np.errstate(over="ignore"):
+        converted = numbers.astype(np.float32)
+    if not np.isfinite(converted).all():
+        raise Fault("nan", f"{who} is {_shown(action)}, which is not finite.")
+    for bound, beyond in ((space.low, np.less), (space.high, np.greater)):
+        if bound is None:
+            continue
+        slack = _SLACK * max(1.0, abs(bound)) * (-1 if beyond is np.less else 1)
+        if beyond(converted, bound + slack).any():
+            raise Fault("illegal", f"{who} is {_shown(action)}, which is beyond the bound {bound:g}.")
+    return converted
+
+
+def _shown(value: object) -> str:
+    try:
+        return shorten(value)
+    except RecursionError:
+        return "something deeply nested"

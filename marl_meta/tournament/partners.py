@@ -1,0 +1,215 @@
+"""The standing of a tournament of one side: how teams do with partners that they have not trained with.
+
+The returns of the whole team are scored between random play (0) and the best team by itself (1), on each variant.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from marl_meta.evaluate.lineup import RANDOM
+from marl_meta.evaluate.robust import Doubles
+from marl_meta.games import load_family
+from marl_meta.tournament.plan import Plan
+from marl_meta.tournament.running import Played, chosen_variants
+from marl_meta.tournament.statistics.cooperative import CrossPlay, Scores, cross_play, scores
+from marl_meta.types import UserError, Variant
+
+Teams = Mapping[tuple[str, str], Doubles]
+"""Returns of the whole team [V,n,K], by who had its first and who its second part."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Partners:
+    """What a tournament of shared teams says."""
+
+    played: Played
+    variants: tuple[Variant, ...]
+    names: tuple[str, ...]
+    """Rows: those who are scored."""
+    partners: tuple[str, ...]
+    """Columns: with whom."""
+    score: Doubles
+    """[M,N] interquartile mean over variants; NaN where they did not play."""
+    low: Doubles
+    high: Doubles
+    by_game: Doubles
+    """[M,K] score of each, the mean over its partners other than itself (of one who had none: with itself)."""
+    cross: CrossPlay | None
+    """None of the format focal."""
+
+    @property
+    def plan(self) -> Plan:
+        """What was to be played."""
+        return self.played.plan
+
+    @property
+    def means(self) -> Doubles:
+        """[M] score with others."""
+        found: Doubles = self.by_game.mean(1)
+        return found
+
+    @property
+    def order(self) -> list[int]:
+        """Rows, the best first."""
+        means = np.nan_to_num(self.means, nan=-np.inf)
+        return sorted(range(len(self.names)), key=lambda i: (-means[i], self.names[i]))
+
+    @property
+    def title(self) -> str:
+        """One line that says what was played."""
+        return f"{self.plan.game}, {self.plan.format.replace('_', ' ')} on {self.plan.split}"
+
+    @property
+    def about(self) -> str:
+        """How much was played."""
+        series = sum(len(one.seeds) for one in self.played.results.values()) * len(self.variants)
+        return f"{len(self.names)} entrants, {len(self.variants)} variants, {series} series of {self.plan.games} games"
+
+    @property
+    def columns(self) -> list[str]:
+        """Heads of `rows`."""
+        return ["", "entrant", "with itself", "with others", *(f"game {k + 1}" for k in range(self.plan.games))]
+
+    @property
+    def rows(self) -> list[list[Any]]:
+        """The table, the best with others first."""
+        found = []
+        for place, i in enumerate(self.order, 1):
+            name = self.names[i]
+            own = self.score[i, self.partners.index(name)] if name in self.partners else np.nan
+            games = [_decimal(value) for value in self.by_game[i]]
+            found.append([place, name, _decimal(own), _decimal(self.means[i]), *games])
+        return found
+
+    @property
+    def remarks(self) -> list[str]:
+        """What there is to say besides."""
+        if self.cross is None:
+            return []
+        gap = self.cross.gap
+        bounds = f"({gap.low:.2f} to {gap.high:.2f})"
+        return [f"With partners that they have not trained with teams score {gap.value:.2f} less than alone {bounds}."]
+
+    def record(self) -> dict[str, Any]:
+        """Return it as plain values: what `--json` prints."""
+        return {
+            "title": self.title,
+            "plan": self.plan.model_dump(mode="json"),
+            "entrants": [
+                {"name": self.names[i], "score": _number(self.means[i]), "by_game": _numbers(self.by_game[i])}
+                for i in self.order
+            ],
+            "scores": {
+                "names": list(self.names),
+                "partners": list(self.partners),
+                "score": [_numbers(row) for row in self.score],
+                "low": [_numbers(row) for row in self.low],
+                "high": [_numbers(row) for row in self.high],
+            },
+            "gap": None if self.cross is None else self.cross.gap.record(),
+            "remarks": self.remarks,
+        }
+
+
+def partners(played: Played) -> Partners:
+    """Return what a tournament of shared teams says; raises UserError where not all of it has been played."""
+    plan = played.plan
+    variants = chosen_variants(load_family(plan.game), plan.split, plan.variants)
+    teams = _teams(played)
+    names = [entrant.name for entrant in plan.entrants]
+    random = next((one.name for one in plan.entrants if one.spec == RANDOM), None)
+    if random is None:
+        raise UserError(f"{played.folder}: the format {plan.format} needs random play among its entrants, as 0.")
+    if plan.format == "focal":
+        return _focal(played, variants, teams, names, random)
+    return _cross(played, variants, teams, names, random)
+
+
+def _cross(
+    played: Played, variants: tuple[Variant, ...], teams: Teams, names: list[str], random: str
+) -> Partners:  # fmt: skip
+    own = [name for name in names if name != random] or names
+    floor = _of(played, teams, random, random)
+    best = max((_of(played, teams, name, name) for name in own), key=lambda returns: float(returns.mean()))
+    whole = np.stack([[_of(played, teams, one, other) for other in own] for one in own])
+    found = cross_play(whole.mean(-1), floor.mean(-1), best.mean(-1)) if len(own) > 1 else None
+    alone = scores(np.stack([_of(played, teams, name, name).mean(-1) for name in own]), floor.mean(-1), best.mean(-1))
+    by_game = _by_game(whole, floor, best)
+    return Partners(
+        played, variants, tuple(own), tuple(own),
+        alone.score[:, None] if found is None else found.score, alone.low[:, None] if found is None else found.low,
+        alone.high[:, None] if found is None else found.high, by_game, found,
+    )  # fmt: skip
+
+
+def _focal(
+    played: Played, variants: tuple[Variant, ...], teams: Teams, names: list[str], random: str
+) -> Partners:  # fmt: skip
+    reference = played.plan.reference
+    own = [name for name in names if name != random]
+    columns: list[Scores] = []
+    games = []
+    for background in reference:
+        floor, best = _of(played, teams, random, background), _of(played, teams, background, background)
+        returns = np.stack([_of(played, teams, name, background) for name in own])
+        columns.append(scores(returns.mean(-1), floor.mean(-1), best.mean(-1)))
+        games.append(_scored(returns, floor, best))
+    parts = [np.stack([getattr(one, key) for one in columns], -1) for key in ("score", "low", "high")]
+    by_game: Doubles = np.mean(games, 0)
+    return Partners(played, variants, tuple(own), tuple(reference), parts[0], parts[1], parts[2], by_game, None)
+
+
+def _teams(played: Played) -> dict[tuple[str, str], Doubles]:
+    """Return the returns of all teams [V,S,K], the seeds in order."""
+    found: dict[tuple[str, str], list[tuple[int, Doubles]]] = {}
+    for one in played.results.values():
+        (first, name), (second, other) = one.seating
+        total = one.returns[first].astype(np.float64) + one.returns[second]
+        found.setdefault((name, other), []).append((one.group, total))
+    return {
+        who: np.concatenate([total for _, total in sorted(parts, key=lambda part: part[0])], axis=1)
+        for who, parts in found.items()
+    }
+
+
+def _of(played: Played, teams: Teams, one: str, other: str) -> Doubles:
+    if (one, other) not in teams or teams[one, other].shape[1] < played.plan.seeds:
+        raise UserError(
+            f"{one!r} and {other!r} have not played all of their games; go on: marl-meta tournament resume "
+            f"{played.folder}"
+        )
+    return teams[one, other]
+
+
+def _by_game(whole: Doubles, floor: Doubles, best: Doubles) -> Doubles:
+    """Return the score by number of the game [M,K] of returns [M,M,V,n,K], the mean over other partners and parts."""
+    M = len(whole)
+    if M == 1:
+        return _scored(whole[0], floor, best)
+    each = np.stack([_scored(whole[i], floor, best) for i in range(M)])  # [M,M,K]
+    others = ~np.eye(M, dtype=bool)
+    return np.stack([(each[i][others[i]].mean(0) + each[:, i][others[i]].mean(0)) / 2.0 for i in range(M)])
+
+
+def _scored(returns: Doubles, floor: Doubles, best: Doubles) -> Doubles:
+    """Return scores [M,K] of returns [M,V,n,K], by means over all variants."""
+    low, high = floor.mean(), best.mean()
+    found: Doubles = (returns.mean((1, 2)) - low) / (high - low)
+    return found
+
+
+def _number(value: float) -> float | None:
+    return None if np.isnan(value) else round(float(value), 6)
+
+
+def _numbers(values: Doubles) -> list[float | None]:
+    return [_number(value) for value in values]
+
+
+def _decimal(value: float) -> str:
+    return "" if np.isnan(value) else f"{round(float(value), 2) + 0.0:.2f}"

@@ -1,0 +1,250 @@
+"""The standing of a tournament of two sides: who is how good, how surely, and who learnt during the series."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from marl_meta.evaluate.adaptation import Interval
+from marl_meta.evaluate.robust import Doubles
+from marl_meta.games import load_family
+from marl_meta.tournament.plan import Plan
+from marl_meta.tournament.results import ChunkResult
+from marl_meta.tournament.running import Played, chosen_variants, roles_of
+from marl_meta.tournament.scoring import Meeting, meetings, outcomes, scores
+from marl_meta.tournament.statistics.alpharank import alpha_rank
+from marl_meta.tournament.statistics.cycles import Cycles, Parts, cycles, parts, score_errors
+from marl_meta.tournament.statistics.nash import nash_average, win_rates
+from marl_meta.tournament.statistics.outcomes import Outcomes, PayoffMatrix, payoffs
+from marl_meta.tournament.statistics.ratings import Ratings, bradley_terry
+from marl_meta.tournament.statistics.series import Series, series
+from marl_meta.types import UserError, Variant
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Standing:
+    """What a tournament says."""
+
+    played: Played
+    roles: dict[str, str]
+    variants: tuple[Variant, ...]
+    outcomes: Outcomes
+    """Of series."""
+    ratings: Ratings
+    payoffs: PayoffMatrix
+    alpha: Doubles
+    """[M] masses of alpha-rank; NaN where not everybody met everybody."""
+    nash: Doubles
+    """[M] Nash averages; NaN likewise."""
+    cycles: Cycles
+    circular: Parts
+    """Which share of the differences in scores goes round in circles, so that no rating can say it."""
+    by_game: dict[str, Series]
+    """Scores by number of the game, of entrants with more than one series."""
+    by_variant: Doubles
+    """[M,V] mean score of each entrant on each variant."""
+    forfeits: dict[str, Counter[str]]
+    """Games that entrants forfeited, by kind of fault."""
+
+    @property
+    def plan(self) -> Plan:
+        """What was to be played."""
+        return self.played.plan
+
+    @property
+    def order(self) -> list[int]:
+        """Entrants, the best first."""
+        rating = np.nan_to_num(self.ratings.rating, nan=-np.inf)
+        return sorted(range(len(rating)), key=lambda i: (-rating[i], self.outcomes.names[i]))
+
+    @property
+    def title(self) -> str:
+        """One line that says what was played."""
+        return f"{self.plan.game}, {self.plan.format.replace('_', ' ')} on {self.plan.split}"
+
+    @property
+    def about(self) -> str:
+        """How much was played."""
+        plan, count = self.plan, len(self.outcomes.score)
+        return f"{len(plan.entrants)} entrants, {len(plan.variants)} variants, {count} series of {plan.games} games"
+
+    @property
+    def columns(self) -> list[str]:
+        """Heads of `rows`."""
+        games = [f"game {k + 1}" for k in range(self.plan.games)]
+        return ["", "entrant", "rating", "±", "score", *games, "alpha-rank", "Nash"]
+
+    @property
+    def rows(self) -> list[list[Any]]:
+        """The table, the best first."""
+        found = []
+        for place, i in enumerate(self.order, 1):
+            name = self.outcomes.names[i]
+            own = self.by_game.get(name)
+            games = [_decimal(one.value) for one in own.games] if own is not None else [""] * self.plan.games
+            found.append(
+                [
+                    place, name, _whole(self.ratings.rating[i]), _whole(1.96 * self.ratings.error[i]),
+                    _decimal(self.score(i)), *games, _decimal(self.alpha[i]), _decimal(self.nash[i]),
+                ]
+            )  # fmt: skip
+        return found
+
+    @property
+    def remarks(self) -> list[str]:
+        """What there is to say besides."""
+        return list(self._remarks())
+
+    def score(self, i: int) -> float:
+        """Return the mean score of an entrant in all of its series."""
+        one, other = self.outcomes.first == i, self.outcomes.second == i
+        earned = np.concatenate([self.outcomes.score[one], 1.0 - self.outcomes.score[other]])
+        return float(earned.mean()) if len(earned) else float("nan")
+
+    def _remarks(self) -> Iterator[str]:
+        side, names = self.ratings.side, list(self.roles)
+        if len(set(self.roles.values())) == 1 and (side.low > 0 or side.high < 0):
+            better = names[0] if side.value > 0 else names[1]
+            yield f"Playing {better} is worth {abs(side.value):.0f} points ({_bounds(side)})."
+        yield from self.ratings.notes
+        for triple in self.cycles.triples[:5]:
+            yield f"A cycle: {triple[0]} beats {triple[1]} beats {triple[2]} beats {triple[0]}."
+        for name, own in sorted(self.by_game.items()):
+            if own.gain.low > 0:
+                yield f"{name} learns during a series: {_gain(own.gain)} from the first game to the last."
+        for name, kinds in sorted(self.forfeits.items()):
+            said = ", ".join(f"{count} by {kind}" for kind, count in sorted(kinds.items()))
+            yield f"{name} forfeited {sum(kinds.values())} games: {said}."
+        if self.played.settled:
+            yield "The order was settled before all series were played; the rest was left out."
+
+    def record(self) -> dict[str, Any]:
+        """Return it as plain values: what `--json` prints."""
+        return {
+            "title": self.title,
+            "plan": self.plan.model_dump(mode="json"),
+            "series": len(self.outcomes.score),
+            "entrants": [self._entrant(i) for i in self.order],
+            "payoffs": {
+                "names": list(self.payoffs.names),
+                "mean": _numbers(self.payoffs.mean),
+                "low": _numbers(self.payoffs.low),
+                "high": _numbers(self.payoffs.high),
+                "series": self.payoffs.games.tolist(),
+            },
+            "side_advantage": self.ratings.side.record(),
+            "draws": self.ratings.draws.record(),
+            "cyclic_share": _number(self.circular.cyclic),
+            "cyclic_share_by_chance": _number(self.circular.noise),
+            "cycles": [list(one) for one in self.cycles.triples],
+            "variants": [
+                {"variant_id": variant.variant_id, "score": dict(zip(self.outcomes.names, _numbers(row), strict=True))}
+                for variant, row in zip(self.variants, self.by_variant.T, strict=True)
+            ],
+            "remarks": self.remarks,
+        }
+
+    def _entrant(self, i: int) -> dict[str, Any]:
+        name, ratings = self.outcomes.names[i], self.ratings
+        own = self.by_game.get(name)
+        return {
+            "name": name,
+            "spec": self.plan.entrants[i].spec,
+            "rating": _number(ratings.rating[i]),
+            "low": _number(ratings.low[i]),
+            "high": _number(ratings.high[i]),
+            "score": _number(self.score(i)),
+            "by_game": None if own is None else [one.record() for one in own.games],
+            "gain": None if own is None else own.gain.record(),
+            "slope": None if own is None else own.slope.record(),
+            "area": None if own is None else own.area.record(),
+            "alpha_rank": _number(self.alpha[i]),
+            "nash": _number(self.nash[i]),
+            "forfeits": dict(self.forfeits.get(name, {})),
+        }  # fmt: skip
+
+
+def standing(played: Played) -> Standing:
+    """Return what a tournament says so far; raises UserError where nothing has been played."""
+    plan, results = played.plan, list(played.results.values())
+    if not results:
+        raise UserError(f"Nothing has been played yet in {played.folder}; marl-meta tournament resume goes on.")
+    family = load_family(plan.game)
+    variants = chosen_variants(family, plan.split, plan.variants)
+    roles = roles_of(family, variants)
+    found = outcomes(plan, roles, results)
+    matrix = payoffs(found)
+    met = bool(np.isfinite(matrix.mean).all())
+    nothing = np.full(len(found.names), np.nan)
+    return Standing(
+        played=played,
+        roles=roles,
+        variants=variants,
+        outcomes=found,
+        ratings=bradley_terry(found, side=len(set(roles.values())) == 1, paired=True),
+        payoffs=matrix,
+        alpha=alpha_rank(matrix.mean).masses if met else nothing,
+        nash=nash_average(win_rates(matrix)).row_average if met else nothing,
+        cycles=cycles(matrix),
+        circular=parts(matrix.mean - 0.5, score_errors(matrix)),
+        by_game=dict(_by_game(found.names, list(meetings(roles, results)))),
+        by_variant=_by_variant(found, len(variants)),
+        forfeits=_forfeits(results),
+    )
+
+
+def _by_game(names: tuple[str, ...], met: list[Meeting]) -> Iterator[tuple[str, Series]]:
+    """Yield the scores of every entrant by number of the game, of all of its series."""
+    for name in names:
+        own = [scores(*one.earned) for one in met if one.first == name]
+        own += [1.0 - scores(*one.earned) for one in met if one.second == name]
+        if own:
+            together = np.concatenate(own, axis=1).astype(np.float64)
+            if together.shape[0] * together.shape[1] > 1:
+                yield name, series(together)
+
+
+def _by_variant(found: Outcomes, variants: int) -> Doubles:
+    sums, counts = np.zeros((2, len(found.names), variants))
+    for who, score in ((found.first, found.score), (found.second, 1.0 - found.score)):
+        np.add.at(sums, (who, found.variant), score)
+        np.add.at(counts, (who, found.variant), 1.0)
+    mean: Doubles = np.divide(sums, counts, out=np.full_like(sums, np.nan), where=counts > 0)
+    return mean
+
+
+def _forfeits(results: list[ChunkResult]) -> dict[str, Counter[str]]:
+    found: dict[str, Counter[str]] = {}
+    for result in results:
+        seated = dict(result.seating)
+        for fault in result.forfeits:
+            found.setdefault(seated[fault.seat], Counter())[fault.kind] += 1
+    return found
+
+
+def _number(value: float) -> float | None:
+    return None if np.isnan(value) else round(float(value), 6)
+
+
+def _numbers(values: Any) -> Any:
+    return [_numbers(one) if np.ndim(one) else _number(one) for one in values]
+
+
+def _decimal(value: float) -> str:
+    return "" if np.isnan(value) else f"{round(float(value), 2) + 0.0:.2f}"
+
+
+def _whole(value: float) -> str:
+    return "" if np.isnan(value) else f"{value:.0f}"
+
+
+def _bounds(one: Interval) -> str:
+    return f"{one.low:.0f} to {one.high:.0f}"
+
+
+def _gain(one: Interval) -> str:
+    return f"+{one.value:.2f} ({one.low:.2f} to {one.high:.2f})"

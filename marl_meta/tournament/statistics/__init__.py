@@ -1,0 +1,1 @@
+"""What the games of a tournament say, and how surely: ratings, equilibria, cycles, adaptation, early stops."""

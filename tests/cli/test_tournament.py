@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from marl_meta.cli.tournament import tournament
+from marl_meta.types import UserError
+
+app = typer.Typer()
+app.add_typer(tournament, name="tournament")
+
+SMALL = ["--game", "harvest", "--teams", "random,builtin:gather", "--variants", "2", "--seeds", "2", "--games", "2"]
+
+
+def invoke(*arguments: str) -> str:
+    result = CliRunner().invoke(app, ["tournament", *arguments], catch_exceptions=False, env={"COLUMNS": "120"})
+    assert result.exit_code == 0
+    return result.stdout
+
+
+def test_run_report_and_resume(tmp_path: Path) -> None:
+    folder = str(tmp_path / "t")
+    shown = invoke("run", folder, *SMALL)
+    assert "harvest, round robin on two_teams_held_out" in shown
+    assert "random" in shown and "gather" in shown and "report.html" in shown
+    record = json.loads(invoke("report", folder, "--json"))
+    assert {one["name"] for one in record["entrants"]} == {"random", "gather"}
+    assert record["series"] == 2 * 2 * 2
+    assert json.loads(invoke("resume", folder, "--json")) == record
+
+
+def test_names_may_be_given_and_options_repeated(tmp_path: Path) -> None:
+    shown = invoke(
+        "run", str(tmp_path / "t"), "--game", "harvest", "--teams", "one=random", "--teams", "two=random", "--variants",
+        "1", "--seeds", "1", "--games", "1", "--json",
+    )  # fmt: skip
+    assert {one["name"] for one in json.loads(shown)["entrants"]} == {"one", "two"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        (["--split", "nowhere"], "no split 'nowhere'"),
+        (["--game", "nothing"], "no family 'nothing'"),
+        (["--teams", "nobody"], "names no entrant"),
+        (["--format", "gauntlet"], "needs a reference"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_writes_nothing(tmp_path: Path, changes: list[str], said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        invoke("run", str(tmp_path / "t"), *SMALL, *changes)
+    assert not (tmp_path / "t").exists()
+
+
+def test_it_goes_to_wandb_and_stays_in_the_folder(tmp_path: Path) -> None:
+    folder = tmp_path / "t"
+    invoke("run", str(folder), *SMALL, "--wandb", "offline")
+    runs = list((folder / "wandb").glob("offline-run-*"))
+    assert len(runs) == 1
+    tables = {path.name.split("_")[0] for path in (runs[0] / "files" / "media" / "table" / "tournament").iterdir()}
+    assert tables == {"standing", "scores"}
+    logged = next(runs[0].glob("*.wandb")).read_bytes()
+    assert b"tournament-t" in logged

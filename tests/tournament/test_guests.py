@@ -1,0 +1,128 @@
+"""Entrants from outside in whole tournaments: they play, and whatever they do wrong costs them and nobody else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+
+from marl_meta.tournament.playing import play_chunk
+from marl_meta.tournament.report import conclude, write_report
+from marl_meta.tournament.running import enter, resume, start
+from marl_meta.tournament.schedule import chunks, fixed_pairings
+from marl_meta.tournament.standing import Standing
+
+from .conftest import MakePlan
+
+NOBODY_MOVES = """
+def policy(observation, agent):
+    return 0
+"""
+FAILS_LATER = """
+class Player:
+    name = "fails"
+    def start_series(self, info): self.games = info.games
+    def reset(self, agents, info, seed): self.game = info["game"]
+    def act(self, observations, infos, step):
+        if self.game == 0 and step == 3:
+            raise RuntimeError("broken")
+        return {agent: 0 for agent in observations}
+    def observe(self, rewards, terminations, truncations): pass
+    def close(self): pass
+"""
+TELLS = """
+import json, pathlib
+class Player:
+    name = "tells"
+    def start_series(self, info):
+        self.told = {"rules": dict(info.rules), "own": list(info.own), "agents": dict(info.agents), "games": info.games}
+        self.shapes = set()
+    def reset(self, agents, info, seed): self.rewards = 0.0
+    def act(self, observations, infos, step):
+        self.shapes |= {len(one) for one in observations.values()}
+        return {agent: 1 for agent in observations}
+    def observe(self, rewards, terminations, truncations):
+        self.rewards += sum(rewards.values())
+        path = pathlib.Path(__file__).with_suffix(".json")
+        path.write_text(json.dumps({**self.told, "shapes": sorted(self.shapes), "rewards": self.rewards}))
+    def close(self): pass
+"""
+
+
+def write(folder: Path, name: str, code: str) -> str:
+    path = folder / f"{name}.py"
+    path.write_text(code)
+    return str(path)
+
+
+def test_a_guest_plays_as_our_own_player_does(make_plan: MakePlan, tmp_path: Path) -> None:
+    still = write(tmp_path, "still", NOBODY_MOVES)
+    ours = make_plan(teams=["still=builtin:stay", "gather=builtin:gather"], variants=2)
+    theirs = make_plan(teams=[f"still={still}:policy", "gather=builtin:gather"], variants=2)
+    for plan in (ours, theirs):
+        hall = enter(plan)
+        found = [play_chunk(hall, one)[0] for one in chunks(plan, list(hall.roles), fixed_pairings(plan))]
+        if plan is ours:
+            expected = found
+    for one, other in zip(expected, found, strict=True):
+        assert other.forfeits == ()
+        for seat, values in one.returns.items():
+            np.testing.assert_allclose(other.returns[seat], values, atol=1e-4)
+
+
+def test_who_fails_forfeits_that_game_and_plays_on(make_plan: MakePlan, tmp_path: Path) -> None:
+    fails = write(tmp_path, "fails", FAILS_LATER)
+    plan = make_plan(teams=[f"fails={fails}:Player", "builtin:stay"], variants=2, seeds=1, games=2)
+    played = start(plan, tmp_path / "t")
+    for result in played.results.values():
+        seat = next(seat for seat, name in result.seating if name == "fails")
+        other = next(seat for seat, name in result.seating if name != "fails")
+        assert np.isnan(result.returns[seat][..., 0]).all() and not np.isnan(result.returns[seat][..., 1]).any()
+        assert not np.isnan(result.returns[other]).any()
+        assert [(one.seat, one.game, one.kind) for one in result.forfeits] == [(seat, 0, "crash")] * 2
+        assert "broken" in result.forfeits[0].reason
+    found = conclude(played)
+    assert isinstance(found, Standing)
+    assert dict(found.forfeits["fails"]) == {"crash": 4}
+    assert any("fails forfeited 4 games: 4 by crash" in remark for remark in found.remarks)
+    page = write_report(found, tmp_path / "t")[0].read_text()
+    assert "forfeited 4 games" in page
+
+
+def test_a_guest_is_told_what_is_shown_and_nothing_hidden(make_plan: MakePlan, tmp_path: Path) -> None:
+    import json
+
+    tells = write(tmp_path, "tells", TELLS)
+    plan = make_plan(teams=[f"tells={tells}:Player", "builtin:stay"], variants=1, seeds=1, games=1)
+    start(plan, tmp_path / "t")
+    told = json.loads((tmp_path / "tells.json").read_text())
+    assert not set(told["rules"]) & {"payoff", "control", "agents_needed", "collision_sign"}
+    assert {"teams", "gatherers"} <= set(told["rules"])
+    assert told["games"] == 1 and set(told["own"]) <= set(told["agents"])
+    assert len(told["shapes"]) == 1
+
+
+def test_nothing_is_left_of_guests(make_plan: MakePlan, tmp_path: Path) -> None:
+    still = write(tmp_path, "still", NOBODY_MOVES)
+    before = psutil.Process()
+    children, files = len(before.children(recursive=True)), before.num_fds()
+    plan = make_plan(teams=[f"one={still}:policy", f"two={still}:policy"], variants=4, seeds=4, games=2)
+    start(plan, tmp_path / "t")
+    assert len(before.children(recursive=True)) == children
+    assert before.num_fds() <= files + 1
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_tournament_with_guests_goes_on(make_plan: MakePlan, tmp_path: Path, workers: int) -> None:
+    still = write(tmp_path, "still", NOBODY_MOVES)
+    plan = make_plan(teams=[f"still={still}:policy", "random", "builtin:gather"], variants=2, seeds=1)
+    start(plan, tmp_path / "whole")
+    start(plan, tmp_path / "cut", workers=workers)
+    file = tmp_path / "cut" / "results.jsonl"
+    lines = file.read_bytes().splitlines(keepends=True)
+    file.write_bytes(b"".join(lines[:2]))
+    resume(tmp_path / "cut", workers=workers)
+    whole = (tmp_path / "whole" / "results.jsonl").read_bytes().splitlines()
+    assert sorted(file.read_bytes().splitlines()) == sorted(whole)

@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from marl_meta.tournament.schedule import (
+    MOST_GAMES,
+    chunks,
+    fixed_pairings,
+    seatings,
+    seed_groups,
+    swiss_pairings,
+    swiss_rounds,
+)
+from marl_meta.types import UserError
+
+from .conftest import MakePlan
+
+SIDES = ["gatherer", "rival"]
+
+
+def test_everybody_meets_everybody_on_both_sides(make_plan: MakePlan) -> None:
+    plan = make_plan()
+    found = list(chunks(plan, SIDES, fixed_pairings(plan)))
+    seated = [tuple(name for _, name in chunk.seating) for chunk in found]
+    assert sorted(seated) == sorted(itertools.permutations(["random", "gather", "stay"], 2))
+    assert all([seat for seat, _ in chunk.seating] == SIDES for chunk in found)
+    assert all(chunk.seeds == (0, 1) for chunk in found)
+    assert len({chunk.id for chunk in found}) == len(found)
+
+
+def test_a_gauntlet_is_against_the_reference_alone(make_plan: MakePlan) -> None:
+    plan = make_plan(form="gauntlet", reference=["random"])
+    assert fixed_pairings(plan) == [("gather", "random"), ("stay", "random")]
+
+
+def test_partners_share_the_only_side_in_either_part(make_plan: MakePlan) -> None:
+    plan = make_plan(form="cross_play", game="spread", split="held_out", teams=["random", "cover=builtin:cover"])
+    assert fixed_pairings(plan) == [("random", "random"), ("random", "cover"), ("cover", "cover")]
+    assert seatings(plan, ["agent"], ("random", "cover")) == [
+        (("agent/first", "random"), ("agent/second", "cover")),
+        (("agent/first", "cover"), ("agent/second", "random")),
+    ]
+    assert len(seatings(plan, ["agent"], ("cover", "cover"))) == 1
+
+
+def test_large_tournaments_are_played_in_groups_of_seeds(make_plan: MakePlan) -> None:
+    plan = make_plan(variants=50, seeds=25)
+    groups = seed_groups(plan)
+    assert [seed for group in groups for seed in group] == list(range(25))
+    assert max(len(group) for group in groups) * 50 <= MOST_GAMES
+    assert len(seed_groups(make_plan(variants=1, seeds=40, stop_early=True))) == 10
+
+
+def test_a_swiss_tournament_pairs_those_with_as_many_points(make_plan: MakePlan) -> None:
+    plan = make_plan(teams=[f"{name}=random" for name in "abcdef"], form="swiss")
+    assert swiss_rounds(plan) == 3
+    points = {"a": 3.0, "b": 2.0, "c": 2.0, "d": 1.0, "e": 1.0, "f": 0.0}
+    assert swiss_pairings(plan, points, set()) == [("a", "b"), ("c", "d"), ("e", "f")]
+    met = {frozenset("ab"), frozenset("cd")}
+    assert swiss_pairings(plan, points, met) == [("a", "c"), ("b", "d"), ("e", "f")]
+
+
+def test_nobody_meets_twice_and_nobody_is_left_out_twice(make_plan: MakePlan) -> None:
+    plan = make_plan(teams=[f"{name}=random" for name in "abcde"], form="swiss", rounds=5)
+    met: set[frozenset[str]] = set()
+    for _ in range(5):
+        pairings = swiss_pairings(plan, {}, met)
+        assert len(pairings) == 2
+        out = set("abcde") - {name for pairing in pairings for name in pairing}
+        new = {frozenset(pairing) for pairing in pairings} | {frozenset(out)}
+        assert not new & met
+        met |= new
+    assert len(met) == 15  # ten meetings, and each left out once
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"teams": ["random"]}, "at least two entrants"),
+        ({"teams": ["random", "random"]}, "are called 'random'"),
+        ({"form": "gauntlet"}, "needs a reference"),
+        ({"form": "gauntlet", "reference": ["nobody"]}, "no entrant"),
+        ({"form": "knockout"}, "no format 'knockout'"),
+        ({"game": "spread"}, "no held-out split of games with 2 sides"),
+        ({"split": "nowhere"}, "no split 'nowhere'"),
+        ({"games": 0}, "games"),
+        ({"teams": ["a|b=random", "stay=builtin:stay"]}, "is no name"),
+    ],
+)
+def test_what_cannot_be_planned(make_plan: MakePlan, changes: dict[str, object], said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        make_plan(**changes)

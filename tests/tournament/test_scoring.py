@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import numpy as np
+
+from marl_meta.tournament.results import ChunkResult, Forfeit, _read
+from marl_meta.tournament.scoring import outcomes, points, scores
+
+from .conftest import MakePlan
+
+SAME = {"gatherer": "gatherer", "rival": "gatherer"}
+OTHER = {"adversary": "adversary", "prey": "prey"}
+
+
+def result(
+    roles: dict[str, str], names: tuple[str, str], returns: tuple[object, object], **options: object
+) -> ChunkResult:
+    seats = list(roles)
+    return ChunkResult(
+        seating=tuple(zip(seats, names, strict=True)),
+        group=0,
+        seeds=tuple(range(np.shape(returns[0])[1])),
+        returns={seat: np.array(one, np.float32) for seat, one in zip(seats, returns, strict=True)},
+        **options,  # type: ignore[arg-type]
+    )
+
+
+def test_more_is_a_win_and_as_much_a_draw() -> None:
+    found = scores(np.array([1.0, 2.0, -1.0, np.nan, 0.0, np.nan]), np.array([0.0, 2.0, 0.0, 5.0, np.nan, np.nan]))
+    assert found.tolist() == [1.0, 0.5, 0.0, 0.0, 1.0, 0.5]
+
+
+def test_who_earns_more_in_all_games_wins_the_series(make_plan: MakePlan) -> None:
+    plan = make_plan(variants=1, seeds=2)
+    played = result(SAME, ("random", "gather"), ([[[1.0, 5.0], [0.0, 0.0]]], [[[2.0, 1.0], [3.0, 3.0]]]))
+    found = outcomes(plan, SAME, [played])
+    assert (found.first.tolist(), found.second.tolist(), found.score.tolist()) == ([0, 0], [1, 1], [1.0, 0.0])
+    assert outcomes(plan, SAME, [played], game=0).score.tolist() == [0.0, 0.0]
+    assert outcomes(plan, SAME, [played], game=1).score.tolist() == [1.0, 0.0]
+
+
+def test_the_same_seed_with_sides_swapped_is_one_unit(make_plan: MakePlan) -> None:
+    plan = make_plan(variants=2, seeds=3)
+    games = np.zeros((2, 3, 1))
+    played = [result(SAME, names, (games, games)) for names in (("random", "gather"), ("gather", "random"))]
+    played.append(result(SAME, ("random", "stay"), (games, games)))
+    found = outcomes(plan, SAME, played)
+    _, counts = np.unique(found.pair, return_counts=True)
+    assert sorted(counts.tolist()) == [1] * 6 + [2] * 6
+
+
+def test_hunters_are_compared_with_hunters(make_plan: MakePlan) -> None:
+    plan = make_plan(variants=1, seeds=1)
+    one = result(OTHER, ("random", "gather"), ([[[10.0]]], [[[-10.0]]]))
+    other = result(OTHER, ("gather", "random"), ([[[30.0]]], [[[-30.0]]]))
+    found = outcomes(plan, OTHER, [one, other])
+    # gather hunts better (30 against 10), and as prey it is caught less (-10 against -30).
+    won = np.where(found.first == 1, found.score, 1.0 - found.score)
+    assert won.tolist() == [1.0, 1.0]
+    assert points(plan, OTHER, [one, other]) == {"random": 0.0, "gather": 1.0, "stay": 0.0}
+    assert len(outcomes(plan, OTHER, [one]).score) == 0  # half a comparison says nothing
+
+
+def test_who_forfeits_more_games_loses_the_series(make_plan: MakePlan) -> None:
+    plan = make_plan(variants=1, seeds=1)
+    fault = Forfeit("gatherer", 0, 0, 0, "crash", "it crashed")
+    played = result(SAME, ("random", "gather"), ([[[np.nan, 9.0]]], [[[0.0, 0.0]]]), forfeits=(fault,))
+    assert outcomes(plan, SAME, [played]).score.tolist() == [0.0]
+    assert outcomes(plan, SAME, [played], game=1).score.tolist() == [1.0]
+
+
+def test_a_result_is_written_and_read_as_it_is() -> None:
+    fault = Forfeit("rival", 0, 1, 0, "timeout", "it took too long")
+    returns = ([[[1.0, np.nan], [0.25, -3.0]]], [[[2.0, 1.0], [np.nan, 3.0]]])
+    played = result(SAME, ("random", "gather"), returns, forfeits=(fault,))
+    back = _read(played.record())
+    assert (back.id, back.seating, back.forfeits) == (played.id, played.seating, played.forfeits)
+    for seat, values in played.returns.items():
+        np.testing.assert_array_equal(back.returns[seat], values)
