@@ -1,6 +1,8 @@
 # Every target sets up what it needs; a second run does nothing again.
 PYTHON ?= python3.11
 VENV := .venv
+# Processes that test side by side.
+JOBS ?= 2
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet --quiet
@@ -28,7 +30,7 @@ browser: setup ## install Chromium where there is none, for the tests of pages
 	-@$(BIN)/python tests/browser.py
 
 test: lint browser ## lint, type-check and test
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 
 bench: setup ## measure this machine beside peers, and check the marks (leave it alone meanwhile)
 	@$(BIN)/python -m pytest -m benchmark -s tests/benchmarks

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from marl_meta.evaluate.lineup import Player, random_player, scripted_players, team_player
 from marl_meta.games import Family
 from marl_meta.team import ZOO, Team, load_team
-from marl_meta.tournament.outsiders import player as foreign
 from marl_meta.tournament.outsiders.limits import Limits
 from marl_meta.tournament.outsiders.process import ExecPlayer, ForeignPlayer
 from marl_meta.tournament.outsiders.specs import Spec, parse
@@ -45,7 +44,7 @@ class Entrant:
             return f"{self.spec.style}:{self.spec.target}" if self.spec.style else self.spec.target
         return self.spec.text
 
-    def outsider(self, limits: Limits, seed: int) -> foreign.Player:
+    def outsider(self, limits: Limits, seed: int) -> ForeignPlayer | ExecPlayer:
         """Return an entrant from outside, whose process has not begun."""
         if self.spec.kind == "exec":
             return ExecPlayer(self.spec.target, limits, seed, self.name, self.spec.folder)

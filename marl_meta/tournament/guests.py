@@ -15,20 +15,39 @@ import numpy as np
 from marl_meta.games import make_vec
 from marl_meta.interop.parallel import flattener
 from marl_meta.players import RandomPlayer
+from marl_meta.replay.record import ReplayRecord, Series, Status
+from marl_meta.replay.recorder import Recorder
 from marl_meta.rollout import Controller
-from marl_meta.tournament.outsiders.player import Choice, Fault, Player, SeriesInfo
-from marl_meta.tournament.playing import Hall, chunk_seed, seats_of
+from marl_meta.tournament.outsiders.player import Choice, Fault, FaultKind, SeriesInfo
+from marl_meta.tournament.outsiders.process import ExecPlayer, ForeignPlayer
+from marl_meta.tournament.playing import Hall, chunk_seed, seats_of, series_recorders
 from marl_meta.tournament.results import ChunkResult, Forfeit
 from marl_meta.tournament.schedule import Chunk
 from marl_meta.types import FloatArray, IntArray, Observation, Step, VectorGame
 
+Visitor = ForeignPlayer | ExecPlayer
 
-def play_with_guests(hall: Hall, chunk: Chunk, guests: Mapping[str, Player]) -> ChunkResult:
-    """Return what came of a chunk; `guests` are those of its entrants who come from outside, by seat."""
+STATUS: Mapping[FaultKind, Status] = {
+    "start": "ERROR", "crash": "ERROR", "memory": "ERROR", "timeout": "TIMEOUT",
+    "illegal": "INVALID", "shape": "INVALID", "nan": "INVALID", "flood": "INVALID",
+}  # fmt: skip
+"""What replays call whoever did something wrong."""
+
+MOST_LOG = 4_000
+
+
+def play_with_guests(
+    hall: Hall, chunk: Chunk, guests: Mapping[str, Visitor]
+) -> tuple[ChunkResult, list[ReplayRecord]]:  # fmt: skip
+    """Return what came of a chunk, and the replays of its first series.
+
+    `guests` are those of its entrants who come from outside, by seat.
+    """
     variants, games = len(hall.variants), hall.plan.games
     shape = (variants, len(chunk.seeds), games)
     returns: dict[str, FloatArray] = {seat: np.zeros(shape, np.float32) for seat, _ in chunk.seating}
     forfeits: list[Forfeit] = []
+    replays: list[ReplayRecord] = []
     for s, seed in enumerate(chunk.seeds):
         for v, variant in enumerate(hall.variants):
             game = make_vec(
@@ -36,22 +55,42 @@ def play_with_guests(hall: Hall, chunk: Chunk, guests: Mapping[str, Player]) -> 
                 first_game=seed * variants + v,
             )  # fmt: skip
             try:
-                table = _Table(hall, chunk, game, guests, variant.rules, seed * variants + v)
+                wanted = chunk.group == 0 and s == 0 and v < hall.plan.replays
+                recorder = series_recorders(hall, chunk, game, [v])[0] if wanted else None
+                table = _Table(hall, chunk, game, guests, variant.rules, seed * variants + v, recorder)
+                faults: dict[str, Fault] = {}
                 for k in range(games):
                     earned, faults = table.play_game(k)
                     for seat, total in earned.items():
                         returns[seat][v, s, k] = np.nan if seat in faults else total
                     forfeits += [Forfeit(seat, v, s, k, one.kind, one.sentence) for seat, one in faults.items()]
+                if recorder is not None:
+                    series = Series(id=chunk.id, index=v, of=min(hall.plan.replays, variants))
+                    replays.append(_with_faults(recorder.record(series), faults, guests))
             finally:
                 game.close()
-    return ChunkResult(chunk.seating, chunk.group, chunk.seeds, returns, tuple(forfeits))
+    return ChunkResult(chunk.seating, chunk.group, chunk.seeds, returns, tuple(forfeits)), replays
+
+
+def _with_faults(
+    replay: ReplayRecord, faults: Mapping[str, Fault], guests: Mapping[str, Visitor]
+) -> ReplayRecord:  # fmt: skip
+    """Return a replay that says what guests did wrong in its last game, and what they wrote."""
+    names = [team.name for team in replay.teams]
+    sides = {names.index(seat.partition("/")[0]): fault for seat, fault in faults.items()}
+    status = [
+        STATUS[sides[agent.team].kind] if agent.team in sides else before
+        for agent, before in zip(replay.agents, replay.status, strict=True)
+    ]
+    logs = {seat.partition("/")[0]: guest.logs[:MOST_LOG] for seat, guest in guests.items() if guest.logs}
+    return replay.model_copy(update={"status": status, "logs": logs or None})
 
 
 @dataclass(slots=True)
 class _Guest:
     """A guest at one seat of one series, told about the game in its own terms."""
 
-    player: Player
+    player: Visitor
     slots: IntArray
     names: list[str]
     flatten: Callable[[Observation, int, int], FloatArray]
@@ -88,15 +127,17 @@ class _Table:
     """One series: its game, and who sits where."""
 
     def __init__(
-        self, hall: Hall, chunk: Chunk, game: VectorGame, guests: Mapping[str, Player], rules: Mapping[str, Any],
-        row: int,
+        self, hall: Hall, chunk: Chunk, game: VectorGame, guests: Mapping[str, Visitor], rules: Mapping[str, Any],
+        row: int, recorder: Recorder | None,
     ) -> None:  # fmt: skip
-        self._game, self._hall, self._rules = game, hall, rules
+        self._game, self._hall, self._rules, self._recorder = game, hall, rules, recorder
         self._seats = seats_of(game, chunk)
         self._guests: dict[str, _Guest] = {}
         self._ours: dict[str, Controller] = {}
         self._substitutes: dict[str, RandomPlayer] = {}
         self._observation = game.reset().observation
+        if recorder is not None:
+            recorder.begin(self._observation)
         flatten = flattener(game.layout, self._observation, rules)
         for index, (seat, name) in enumerate(chunk.seating):
             slots = self._seats[seat]
@@ -123,7 +164,11 @@ class _Table:
         for time in range(10**9):
             for seat, slots in self._seats.items():
                 actions[:, slots] = self._act(seat, time, faults)
+            if self._recorder is not None:
+                self._recorder.choose(self._observation, actions)
             step = self._game.step(actions)
+            if self._recorder is not None:
+                self._recorder.note(step)
             for seat, slots in self._seats.items():
                 earned[seat] += float(step.reward[0, slots].sum())
             for player in self._ours.values():

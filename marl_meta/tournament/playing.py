@@ -50,7 +50,7 @@ class Hall:
 def play_chunk(hall: Hall, chunk: Chunk) -> tuple[ChunkResult, list[ReplayRecord]]:
     """Return what came of a chunk, and the replays of its first series."""
     if any(hall.entrants[name].spec.kind in FOREIGN for _, name in chunk.seating):
-        return _play_guests(hall, chunk), []
+        return _play_guests(hall, chunk)
     plan, game = hall.plan, hall.open(chunk.seeds)
     try:
         seats = seats_of(game, chunk)
@@ -58,7 +58,8 @@ def play_chunk(hall: Hall, chunk: Chunk) -> tuple[ChunkResult, list[ReplayRecord
             seat: hall.entrants[name].player.make(game, seat.partition("/")[0], chunk_seed(plan, chunk, index))
             for index, (seat, name) in enumerate(chunk.seating)
         }
-        recorders = _recorders(hall, chunk, game) if chunk.group == 0 else []
+        first = range(min(plan.replays, len(hall.variants))) if chunk.group == 0 else ()
+        recorders = series_recorders(hall, chunk, game, first)
         with single_threaded():
             played = play(
                 game, players, len(hall.variants), 1, plan.games, seats=seats, recorders=recorders
@@ -82,7 +83,7 @@ def seats_of(game: VectorGame, chunk: Chunk) -> dict[str, IntArray]:
     return found
 
 
-def _play_guests(hall: Hall, chunk: Chunk) -> ChunkResult:
+def _play_guests(hall: Hall, chunk: Chunk) -> tuple[ChunkResult, list[ReplayRecord]]:
     from marl_meta.tournament.guests import play_with_guests
 
     with ExitStack() as stack:
@@ -102,8 +103,11 @@ def chunk_seed(plan: Plan, chunk: Chunk, seat: int, row: int = 0) -> int:
     return int(mixed.generate_state(1, np.uint64)[0] >> 1)
 
 
-def _recorders(hall: Hall, chunk: Chunk, game: VectorGame) -> list[Recorder]:
-    """Return what writes down the first series of a chunk: on the first variants, with the first seed."""
+def series_recorders(hall: Hall, chunk: Chunk, game: VectorGame, rows: Sequence[int]) -> list[Recorder]:
+    """Return what writes down games of a tournament, of the first seed: each is of the variant of its number.
+
+    `game` is a batch of them all, or the only one.
+    """
     who = {}
     for index, (seat, name) in enumerate(chunk.seating):
         side, _, part = seat.partition("/")
@@ -112,8 +116,11 @@ def _recorders(hall: Hall, chunk: Chunk, game: VectorGame) -> list[Recorder]:
         player = name if not part else " and ".join(dict.fromkeys(one for _, one in chunk.seating))
         weights = None if team is None or part else team.fingerprint()
         who[side] = Who(player, learner, weights, chunk_seed(hall.plan, chunk, index))
-    count = min(hall.plan.replays, len(hall.variants))
+    alone = game.num_games == 1
     return [
-        Recorder(game, family_game(hall.family, hall.variants[b].rules, seed=hall.plan.seed, first_game=b), who, b=b)
-        for b in range(count)
-    ]
+        Recorder(
+            game, family_game(hall.family, hall.variants[row].rules, seed=hall.plan.seed, first_game=row), who,
+            b=0 if alone else row,
+        )
+        for row in rows
+    ]  # fmt: skip

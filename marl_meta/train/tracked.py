@@ -10,7 +10,7 @@ from typing import Any
 
 from marl_meta.config import Config
 from marl_meta.files import atomic_write_text
-from marl_meta.games import load_family
+from marl_meta.games import Family, load_family
 from marl_meta.replay.animation import frames, gif
 from marl_meta.tracking import STEP_METRIC, Tracker
 from marl_meta.train.evaluating import evaluation_ground
@@ -41,19 +41,19 @@ def track_files(tracker: Tracker, config: Config, folder: RunFolder, made: Mappi
         return
     team, variants, replays = f"team-{config.name}", None, f"replays-{config.name}"
     if config.game.family != "pettingzoo":
-        variants = f"variants-{config.game.family}-{config.game.split or 'rules'}"
+        family = load_family(config.game.family)
+        variants = f"variants-{family.name}-{config.game.split or 'rules'}"
         with tempfile.TemporaryDirectory() as scratch:
-            _write_variants(Path(scratch), config)
-            tracker.log_folder(variants, "variants", Path(scratch), ["latest"], {"family": config.game.family})
+            _write_variants(Path(scratch), config, family)
+            tracker.log_folder(variants, "variants", Path(scratch), ["latest"], {"family": family.name})
     lineage = {**made, "run": config.name, "variants": variants}
     tracker.log_folder(team, "team", folder.team, ["latest", f"steps-{made['env_steps']}"], lineage)
     if folder.replays.is_dir():
         tracker.log_folder(replays, "replays", folder.replays, ["latest"], {**lineage, "team": team})
 
 
-def _write_variants(folder: Path, config: Config) -> None:
+def _write_variants(folder: Path, config: Config, family: Family) -> None:
     """Write the variants of the training, and those that the run is evaluated on."""
-    family = load_family(config.game.family)
     split = config.game.split
     trained = family.split(split) if split is not None else [family.variant(config.game.rules)]
     for name, rules in (("train", [one.rules for one in trained]), ("evaluate", evaluation_ground(config).rules)):

@@ -8,6 +8,7 @@ import numpy as np
 import psutil
 import pytest
 
+from marl_meta.replay import load_replay
 from marl_meta.tournament.playing import play_chunk
 from marl_meta.tournament.report import conclude, write_report
 from marl_meta.tournament.running import enter, resume, start
@@ -83,12 +84,28 @@ def test_who_fails_forfeits_that_game_and_plays_on(make_plan: MakePlan, tmp_path
         assert not np.isnan(result.returns[other]).any()
         assert [(one.seat, one.game, one.kind) for one in result.forfeits] == [(seat, 0, "crash")] * 2
         assert "broken" in result.forfeits[0].reason
+    replays = [load_replay(path) for path in sorted((tmp_path / "t" / "replays").glob("*.gz"))]
+    assert len(replays) == 2 and all(replay.verify().same for replay in replays)
+    assert all(set(replay.record.status) == {"DONE"} for replay in replays)  # the last game went well
     found = conclude(played)
     assert isinstance(found, Standing)
     assert dict(found.forfeits["fails"]) == {"crash": 4}
     assert any("fails forfeited 4 games: 4 by crash" in remark for remark in found.remarks)
     page = write_report(found, tmp_path / "t")[0].read_text()
     assert "forfeited 4 games" in page
+
+
+def test_a_replay_says_who_failed_and_what_it_wrote(make_plan: MakePlan, tmp_path: Path) -> None:
+    noisy = write(tmp_path, "noisy", "def policy(observation, agent):\n    print('help')\n    raise ValueError('no')\n")
+    plan = make_plan(teams=[f"noisy={noisy}:policy", "builtin:stay"], variants=1, seeds=1, games=1)
+    start(plan, tmp_path / "t")
+    for path in (tmp_path / "t" / "replays").glob("*.gz"):
+        record = load_replay(path).record
+        side = next(index for index, team in enumerate(record.teams) if team.player == "noisy")
+        for agent, status in zip(record.agents, record.status, strict=True):
+            assert status == ("ERROR" if agent.team == side else "DONE")
+        assert record.logs is not None and "help" in record.logs[record.teams[side].name]
+        assert load_replay(path).verify().same
 
 
 def test_a_guest_is_told_what_is_shown_and_nothing_hidden(make_plan: MakePlan, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import signal
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -51,16 +52,31 @@ class Spy(Tracker):
         super().__init__(None, "off", "W&B off: a spy")
         self.run_id = "abc"
         self.logged: list[Mapping[str, float]] = []
-        self.folders: list[tuple[str, str, Path]] = []
+        self.folders: dict[str, dict[str, Any]] = {}
+        self.pages: list[str] = []
         self.finished = False
+
+    @property
+    def active(self) -> bool:
+        return True
+
+    def log_pages(self, pages: Mapping[str, str], counters: Mapping[str, float]) -> None:
+        assert set(counters) == {STEP_METRIC}
+        self.pages += pages
+
+    def log_film(self, name: str, film: bytes, counters: Mapping[str, float]) -> None:
+        assert film.startswith(b"GIF") and set(counters) == {STEP_METRIC}
+        self.pages.append(name)
 
     def log(self, metrics: Mapping[str, float]) -> None:
         self.logged.append(metrics)
 
-    def log_folder(self, name: str, kind: str, folder: Path, aliases: Sequence[str] = ()) -> None:
+    def log_folder(
+        self, name: str, kind: str, folder: Path, aliases: Sequence[str] = (), metadata: Mapping[str, Any] | None = None
+    ) -> None:
         assert folder.is_dir()
-        assert list(aliases) == ["latest"]
-        self.folders.append((name, kind, folder))
+        assert aliases[0] == "latest" and metadata
+        self.folders[name] = {"kind": kind, "files": sorted(path.name for path in folder.iterdir()), **metadata}
 
     def finish(self) -> None:
         self.finished = True
@@ -82,7 +98,14 @@ def test_the_tracker_gets_every_iteration_and_the_team(overrides: Overrides, mon
     assert [line[STEP_METRIC] for line in second.logged] == [264.0, 288.0]
     assert all(isinstance(value, float) for line in first.logged for value in line.values())
     assert {"train/return/players", "train/players/kl", "time/env_steps_per_second"} <= first.logged[-1].keys()
-    assert first.folders == [("team-run", "team", folder / "team")]
+    assert {name: one["kind"] for name, one in first.folders.items()} == {
+        "variants-recall-rules": "variants", "team-run": "team", "replays-run": "replays",
+    }  # fmt: skip
+    assert first.folders["team-run"]["variants"] == "variants-recall-rules"
+    assert first.folders["team-run"]["files"] == ["team.json", "weights.safetensors"]
+    assert first.folders["replays-run"]["team"] == "team-run"
+    assert first.pages == ["replay/html", "replay/film"]
+    assert folder.is_dir()
     assert first.finished
     assert second.finished
 
