@@ -17,6 +17,7 @@ from marl_meta.replay.encoding import encode_numbers, encode_rewards, ends_of, t
 from marl_meta.replay.packing import pack
 from marl_meta.replay.record import (
     FORMAT,
+    MOST_LOG,
     VERSION,
     ActionGroup,
     AgentRecord,
@@ -28,8 +29,6 @@ from marl_meta.replay.record import (
 )
 from marl_meta.replay.recorder import made_here
 from marl_meta.types import BoolArray
-
-MOST_LOG = 4_000
 
 
 def develop(

@@ -50,6 +50,9 @@ def _few(value: Any) -> Any:
 
 Logs = Annotated[dict[str, str], BeforeValidator(_few)]
 
+MOST_LOG = 4_000
+"""Characters that are kept of a log."""
+
 
 class Part(BaseModel):
     """A part of the file; what is absent is None, and is not written."""

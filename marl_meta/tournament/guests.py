@@ -15,7 +15,7 @@ import numpy as np
 from marl_meta.games import make_vec
 from marl_meta.interop.parallel import flattener
 from marl_meta.players import RandomPlayer
-from marl_meta.replay.record import ReplayRecord, Series, Status
+from marl_meta.replay.record import MOST_LOG, ReplayRecord, Series, Status
 from marl_meta.replay.recorder import Recorder
 from marl_meta.rollout import Controller
 from marl_meta.tournament.outsiders.player import Choice, Fault, FaultKind, SeriesInfo
@@ -32,8 +32,6 @@ STATUS: Mapping[FaultKind, Status] = {
     "illegal": "INVALID", "shape": "INVALID", "nan": "INVALID", "flood": "INVALID",
 }  # fmt: skip
 """What replays call whoever did something wrong."""
-
-MOST_LOG = 4_000
 
 
 def play_with_guests(

@@ -14,6 +14,7 @@ import numpy as np
 from marl_meta.evaluate.lineup import RANDOM
 from marl_meta.evaluate.robust import Doubles
 from marl_meta.games import load_family
+from marl_meta.tournament.plain import decimal, number, numbers
 from marl_meta.tournament.plan import Plan
 from marl_meta.tournament.running import Played, chosen_variants
 from marl_meta.tournament.statistics.cooperative import CrossPlay, Scores, cross_play, scores
@@ -82,8 +83,8 @@ class Partners:
         for place, i in enumerate(self.order, 1):
             name = self.names[i]
             own = self.score[i, self.partners.index(name)] if name in self.partners else np.nan
-            games = [_decimal(value) for value in self.by_game[i]]
-            found.append([place, name, _decimal(own), _decimal(self.means[i]), *games])
+            games = [decimal(value) for value in self.by_game[i]]
+            found.append([place, name, decimal(own), decimal(self.means[i]), *games])
         return found
 
     @property
@@ -101,15 +102,15 @@ class Partners:
             "title": self.title,
             "plan": self.plan.model_dump(mode="json"),
             "entrants": [
-                {"name": self.names[i], "score": _number(self.means[i]), "by_game": _numbers(self.by_game[i])}
+                {"name": self.names[i], "score": number(self.means[i]), "by_game": numbers(self.by_game[i])}
                 for i in self.order
             ],
             "scores": {
                 "names": list(self.names),
                 "partners": list(self.partners),
-                "score": [_numbers(row) for row in self.score],
-                "low": [_numbers(row) for row in self.low],
-                "high": [_numbers(row) for row in self.high],
+                "score": [numbers(row) for row in self.score],
+                "low": [numbers(row) for row in self.low],
+                "high": [numbers(row) for row in self.high],
             },
             "gap": None if self.cross is None else self.cross.gap.record(),
             "remarks": self.remarks,
@@ -201,15 +202,3 @@ def _scored(returns: Doubles, floor: Doubles, best: Doubles) -> Doubles:
     low, high = floor.mean(), best.mean()
     found: Doubles = (returns.mean((1, 2)) - low) / (high - low)
     return found
-
-
-def _number(value: float) -> float | None:
-    return None if np.isnan(value) else round(float(value), 6)
-
-
-def _numbers(values: Doubles) -> list[float | None]:
-    return [_number(value) for value in values]
-
-
-def _decimal(value: float) -> str:
-    return "" if np.isnan(value) else f"{round(float(value), 2) + 0.0:.2f}"

@@ -12,6 +12,7 @@ import numpy as np
 from marl_meta.evaluate.adaptation import Interval
 from marl_meta.evaluate.robust import Doubles
 from marl_meta.games import load_family
+from marl_meta.tournament.plain import decimal, number, numbers, whole
 from marl_meta.tournament.plan import Plan
 from marl_meta.tournament.results import ChunkResult
 from marl_meta.tournament.running import Played, chosen_variants, roles_of
@@ -85,11 +86,11 @@ class Standing:
         for place, i in enumerate(self.order, 1):
             name = self.outcomes.names[i]
             own = self.by_game.get(name)
-            games = [_decimal(one.value) for one in own.games] if own is not None else [""] * self.plan.games
+            games = [decimal(one.value) for one in own.games] if own is not None else [""] * self.plan.games
             found.append(
                 [
-                    place, name, _whole(self.ratings.rating[i]), _whole(1.96 * self.ratings.error[i]),
-                    _decimal(self.score(i)), *games, _decimal(self.alpha[i]), _decimal(self.nash[i]),
+                    place, name, whole(self.ratings.rating[i]), whole(1.96 * self.ratings.error[i]),
+                    decimal(self.score(i)), *games, decimal(self.alpha[i]), decimal(self.nash[i]),
                 ]
             )  # fmt: skip
         return found
@@ -131,18 +132,18 @@ class Standing:
             "entrants": [self._entrant(i) for i in self.order],
             "payoffs": {
                 "names": list(self.payoffs.names),
-                "mean": _numbers(self.payoffs.mean),
-                "low": _numbers(self.payoffs.low),
-                "high": _numbers(self.payoffs.high),
+                "mean": numbers(self.payoffs.mean),
+                "low": numbers(self.payoffs.low),
+                "high": numbers(self.payoffs.high),
                 "series": self.payoffs.games.tolist(),
             },
             "side_advantage": self.ratings.side.record(),
             "draws": self.ratings.draws.record(),
-            "cyclic_share": _number(self.circular.cyclic),
-            "cyclic_share_by_chance": _number(self.circular.noise),
+            "cyclic_share": number(self.circular.cyclic),
+            "cyclic_share_by_chance": number(self.circular.noise),
             "cycles": [list(one) for one in self.cycles.triples],
             "variants": [
-                {"variant_id": variant.variant_id, "score": dict(zip(self.outcomes.names, _numbers(row), strict=True))}
+                {"variant_id": variant.variant_id, "score": dict(zip(self.outcomes.names, numbers(row), strict=True))}
                 for variant, row in zip(self.variants, self.by_variant.T, strict=True)
             ],
             "remarks": self.remarks,
@@ -154,16 +155,16 @@ class Standing:
         return {
             "name": name,
             "spec": self.plan.entrants[i].spec,
-            "rating": _number(ratings.rating[i]),
-            "low": _number(ratings.low[i]),
-            "high": _number(ratings.high[i]),
-            "score": _number(self.score(i)),
+            "rating": number(ratings.rating[i]),
+            "low": number(ratings.low[i]),
+            "high": number(ratings.high[i]),
+            "score": number(self.score(i)),
             "by_game": None if own is None else [one.record() for one in own.games],
             "gain": None if own is None else own.gain.record(),
             "slope": None if own is None else own.slope.record(),
             "area": None if own is None else own.area.record(),
-            "alpha_rank": _number(self.alpha[i]),
-            "nash": _number(self.nash[i]),
+            "alpha_rank": number(self.alpha[i]),
+            "nash": number(self.nash[i]),
             "forfeits": dict(self.forfeits.get(name, {})),
         }  # fmt: skip
 
@@ -224,22 +225,6 @@ def _forfeits(results: list[ChunkResult]) -> dict[str, Counter[str]]:
         for fault in result.forfeits:
             found.setdefault(seated[fault.seat], Counter())[fault.kind] += 1
     return found
-
-
-def _number(value: float) -> float | None:
-    return None if np.isnan(value) else round(float(value), 6)
-
-
-def _numbers(values: Any) -> Any:
-    return [_numbers(one) if np.ndim(one) else _number(one) for one in values]
-
-
-def _decimal(value: float) -> str:
-    return "" if np.isnan(value) else f"{round(float(value), 2) + 0.0:.2f}"
-
-
-def _whole(value: float) -> str:
-    return "" if np.isnan(value) else f"{value:.0f}"
 
 
 def _bounds(one: Interval) -> str:
