@@ -44,6 +44,9 @@ class Camera(Protocol):
     def look(self, observations: Mapping[str, Any]) -> None:
         """Keep the moment, at which these were shown what."""
 
+    def finish(self) -> None:
+        """End an episode, while the game still is where it ended."""
+
     def scenes(self) -> list[Scene]:
         """Return what was kept, episode by episode."""
 
@@ -78,6 +81,9 @@ class NoCamera:
     def look(self, observations: Mapping[str, Any]) -> None:
         """Keep nothing."""
 
+    def finish(self) -> None:
+        """End an episode: everything has been kept."""
+
     def scenes(self) -> list[Scene]:
         """Return scenes of nothing."""
         return [Scene(kind="none")] * self._episodes
@@ -105,6 +111,9 @@ class OurCamera:
         shown = self._game.shown
         self._episodes[-1].append((shown.entities[0].copy(), shown.present[0].copy()))
 
+    def finish(self) -> None:
+        """End an episode: everything has been kept."""
+
     def scenes(self) -> list[Scene]:
         """Return the scenes."""
         return [self._scene(moments) for moments in self._episodes]
@@ -123,7 +132,8 @@ class OurCamera:
 class SchemaCamera:
     """Keeps flat observations, in which a schema finds where entities are.
 
-    Where agents take turns, it asks once a round what all of them see: in these games everybody moves at its end.
+    Where agents take turns, what they see in the turns of a round is of one moment: in these games everybody moves at
+    its end. So a round's observations are put together as they come, and only who has not been asked in it is.
     """
 
     def __init__(self, env: Any, game: GameRecord, agents: list[str]) -> None:
@@ -139,24 +149,36 @@ class SchemaCamera:
         self._moments: list[dict[str, Any]] = []
         self._starts: list[int] = []
         self._game = env.unwrapped if game.api == "aec" else None
-        self._had_turn: set[str] = set()
+        self._round: dict[str, Any] = {}
+        """Of a game in turns: what was shown in this round so far; moments of one round share it."""
 
     def restart(self) -> None:
         """Begin an episode."""
         self._starts.append(len(self._moments))
-        self._had_turn.clear()
+
+    def finish(self) -> None:
+        """Ask whoever has not been asked in the last round, before the game is reset."""
+        if self._game is not None and self._moments:
+            for agent in self._agents:
+                if agent not in self._round:
+                    self._round[agent] = np.array(self._game.observe(agent))
 
     def look(self, observations: Mapping[str, Any]) -> None:
         """Keep what everybody was shown."""
         if self._game is None:
             self._moments.append({agent: np.array(shown) for agent, shown in observations.items()})
             return
-        if not observations or not self._had_turn or not self._had_turn.isdisjoint(observations):
-            self._had_turn.clear()
-            self._moments.append({agent: np.array(self._game.observe(agent)) for agent in self._agents})
-        else:
-            self._moments.append(self._moments[-1])
-        self._had_turn.update(observations)
+        if (
+            not observations
+            or self._starts[-1] == len(self._moments)
+            or not self._round.keys().isdisjoint(observations)
+        ):
+            self._round = {}
+        for agent, shown in observations.items():
+            self._round[agent] = np.array(shown)
+        if not observations:  # the game is over
+            self._round = {agent: np.array(self._game.observe(agent)) for agent in self._agents}
+        self._moments.append(self._round)
 
     def scenes(self) -> list[Scene]:
         """Return the scenes: what all know together of where everything is. All moments are worked out at once."""
@@ -232,6 +254,9 @@ class BoardCamera:
         planes = np.asarray(shown["observation"] if isinstance(shown, Mapping) else shown)
         moments.append((agent, planes.copy()))
 
+    def finish(self) -> None:
+        """End an episode: everything has been kept."""
+
     def scenes(self) -> list[Scene]:
         """Return the scenes."""
         return [encode_board(np.stack(list(map(self._cells, moments))), self._style) for moments in self._episodes]
@@ -287,6 +312,9 @@ class FrameCamera:
         found = data.getvalue()
         self._episodes[-1].append(None if found == self._last else base64.b64encode(found).decode())
         self._last = found
+
+    def finish(self) -> None:
+        """End an episode: everything has been kept."""
 
     def scenes(self) -> list[Scene]:
         """Return the scenes."""

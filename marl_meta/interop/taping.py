@@ -95,7 +95,7 @@ class Tape:
         """Return `reset`, which is listened to."""
 
         def listened(*arguments: Any, **named: Any) -> Any:
-            self._catch_up()
+            self.finish()  # while the game still is where the episode under way ended
             found = reset(*arguments, **named)
             self._begin(_seed_of(arguments, named))
             self._waits = True
@@ -166,6 +166,7 @@ class Tape:
 
     def _close(self, *, over: bool) -> None:
         assert self._episode is not None
+        self.camera.finish()
         self._episode.over = over
         self.episodes.append(self._episode)
         self._episode = None
