@@ -19,10 +19,10 @@ from marl_meta.replay.decoding import (
     updates_of,
     value_of,
 )
+from marl_meta.replay.digest import CHECK_DIGITS
 from marl_meta.replay.record import EpisodeRecord, Notes, ReplayRecord, Scene
 from marl_meta.types import UserError
 
-CHECK_DIGITS = 4
 MOST_DEPTH = 32
 """Of what makes a game: its rules, its arguments, its wrappers."""
 

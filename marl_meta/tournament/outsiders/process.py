@@ -35,7 +35,7 @@ class ForeignPlayer(Outsider):
             sys.executable,
             "-P",
             "-m",
-            "marl_meta.tournament.outsiders.host",
+            HOST,
             found.target,
             found.style or "auto",
         ]
