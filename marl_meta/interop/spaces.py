@@ -63,6 +63,13 @@ class ActionCodec:
         digits = np.array(np.unravel_index(number, tuple(self.space.nvec.ravel())), dtype=self.space.dtype)
         return digits.reshape(self.space.shape) + self.space.start
 
+    def encode(self, action: Any) -> int:
+        """Return the number of an action that the game understands: what `decode` makes it of."""
+        if isinstance(self.space, spaces.Discrete):
+            return int(action) - int(self.space.start)
+        digits = (np.asarray(action) - self.space.start).ravel()
+        return int(np.ravel_multi_index(tuple(digits), tuple(self.space.nvec.ravel())))
+
 
 def observation_codec(space: spaces.Space[Any], where: str) -> ObservationCodec:
     """Return the codec of an agent's observation space, or raise UserError saying which spaces are known."""

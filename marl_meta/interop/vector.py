@@ -27,6 +27,7 @@ from marl_meta.interop.observing import observe
 from marl_meta.interop.plan import Arrangement, GamePlan, GameSource, arrange, plan_game
 from marl_meta.interop.running import RunningGame
 from marl_meta.interop.schemas import load_schema
+from marl_meta.interop.spaces import ActionCodec
 from marl_meta.types import FloatArray, IntArray, Layout, Observation, Snapshot, Step, UserError, Variant
 from marl_meta.wording import listed
 
@@ -46,7 +47,8 @@ class PettingZooVector:
     With one (a name in `schemas.SCHEMAS`, the path of a YAML file, or plain data) its observation becomes entities; if
     the schema names a family of ours, the layout and the visible rules are that family's, so that teams of the one
     play the other (numbers beyond the family's ranges are told as the nearest within). `kinds` and `teams` say by
-    patterns of names what names alone do not (`{"player_1": "second"}`).
+    patterns of names what names alone do not (`{"player_1": "second"}`; `{"*": "*"}` makes every agent a team).
+    Without them agents of one kind are a team, or every agent is, where they move in turns.
 
     With `variants` (whose rules are arguments of the entry point, beside `kwargs`) game b keeps variant b, or with
     `fixed=False` draws one at the start of every trial.
@@ -180,6 +182,15 @@ class PettingZooVector:
             self._begin_episode(int(row), new_trial=bool(trial_over[row]))
         return Step(self._observe(), reward, terminated, truncated, game_over, trial_over, final)
 
+    def original(self, b: int, slot: int) -> tuple[Any, Mapping[str, Any]]:
+        """Return what the game itself shows the agent of a slot, which plays: its observation and its info."""
+        return self._running()[b].original[self._agent_of(b, slot)]
+
+    def codec(self, b: int, slot: int) -> ActionCodec:
+        """Return how actions of the agent of a slot are numbered."""
+        plan: GamePlan = self._plans[self._variant[b]]
+        return plan.actions[plan.agents.index(self._agent_of(b, slot))]
+
     def snapshot(self) -> Snapshot:
         """Return seeds, counters and the running episodes' actions; `restore` of it plays these again."""
         games = self._running()
@@ -294,6 +305,10 @@ class PettingZooVector:
     def _agent_slots(self, b: int) -> npt.NDArray[np.int64]:
         variant = int(self._variant[b])
         return self._arranged.slots[variant].entities[: len(self._plans[variant].agents)]
+
+    def _agent_of(self, b: int, slot: int) -> str:
+        plan: GamePlan = self._plans[self._variant[b]]
+        return plan.agents[int(np.flatnonzero(self._agent_slots(b) == slot)[0])]
 
     def _begin_episode(self, b: int, *, new_trial: bool) -> None:
         if new_trial:
