@@ -38,6 +38,8 @@ class GameSource:
     """
     wrappers: Sequence[Mapping[str, Any]] = ()
     folder: Path | None = None
+    strict: bool = True
+    """Whether games are refused whose observations cannot become vectors. Else those are left out."""
 
     def make(self, kwargs: Mapping[str, Any]) -> Environment:
         """Return a new game; raises UserError if these arguments do not make one that can be trained on."""
@@ -96,7 +98,9 @@ def plan_game(source: GameSource, kwargs: Mapping[str, Any]) -> GamePlan:
         teams = {name: _team(source, name, name if alone else kinds[name]) for name in names}
         order = [name for team in dict.fromkeys(teams.values()) for name in names if teams[name] == team]
         where = {name: f"Agent {name!r} of {source.entry_point!r}" for name in names}
-        observations = tuple(observation_codec(environment.observation_space(name), where[name]) for name in order)
+        observations = tuple(
+            observation_codec(environment.observation_space(name), where[name], strict=source.strict) for name in order
+        )
         actions = tuple(action_codec(environment.action_space(name), where[name]) for name in order)
     finally:
         environment.close()

@@ -50,6 +50,8 @@ class PettingZooVector:
     patterns of names what names alone do not (`{"player_1": "second"}`; `{"*": "*"}` makes every agent a team).
     Without them agents of one kind are a team, or every agent is, where they move in turns.
 
+    Observations that cannot become vectors are refused, or left out where nobody is `strict`: there are `original`s.
+
     With `variants` (whose rules are arguments of the entry point, beside `kwargs`) game b keeps variant b, or with
     `fixed=False` draws one at the start of every trial.
     """
@@ -68,6 +70,7 @@ class PettingZooVector:
         teams: Mapping[str, str] | None = None,
         wrappers: Sequence[Mapping[str, Any]] = (),
         folder: Path | None = None,
+        strict: bool = True,
         family: Family | None = None,
         variants: Sequence[Variant] | None = None,
         fixed: bool = True,
@@ -82,6 +85,7 @@ class PettingZooVector:
             teams=teams or {},
             wrappers=wrappers,
             folder=folder,
+            strict=strict,
         )
         given = dict(kwargs or {})
         self._kwargs = [given] if variants is None else [{**given, **variant.rules} for variant in variants]
@@ -94,7 +98,7 @@ class PettingZooVector:
             self._variants = [_variant_of(family, self._source.schema.family_rules(given))]
             shared = make_vec(family, num_games=1, rules=_allowed(family, self._variants[0].rules)).layout
         else:
-            name = entry_point.partition(":")[0].rpartition(".")[2]
+            name = game_name(entry_point)
             self._variants = [Variant(family=name, rules=given, variant_id=variant_id(name, given))]
         self._arranged: Arrangement = arrange(
             self._source,
@@ -327,6 +331,12 @@ class PettingZooVector:
         reward = np.zeros((self.num_games, self.num_agents), np.float32)
         nobody, none = np.zeros(reward.shape, bool), np.zeros(self.num_games, bool)
         return Step(self._observe(), reward, nobody, nobody.copy(), none, none.copy(), final=None)
+
+
+def game_name(entry_point: str) -> str:
+    """Return what a third-party game is called: its module, or the file that it is made in."""
+    module = entry_point.rpartition(":")[0]
+    return Path(module).stem if module.endswith(".py") else module.rpartition(".")[2]
 
 
 def _variant_of(family: Family, rules: Mapping[str, Any]) -> Variant:

@@ -22,7 +22,7 @@ CASES = [
     ("tiny_games.py:binary_actions", {}, "the action space MultiBinary.*; only Discrete and MultiDiscrete"),
     ("tiny_games.py:many_actions", {}, "MultiDiscrete action space of 81 joint actions; at most 64"),
     ("tiny_games.py:text", {}, "the observation space Text.*; known are Box, Discrete"),
-    ("tiny_games.py:large", {}, "observations of 10000 numbers; 1 to 4096 are allowed .shrink images"),
+    ("tiny_games.py:large", {}, "observations of 40000 numbers; 1 to 16384 are allowed .shrink images"),
     ("tiny_games.py:refusing", {"kwargs": {"strength": 9}}, "refuses strength=9: strength 9 is too great"),
     (TAG, {"kwargs": {"colour": 1}}, "refuses colour=1: .*unexpected keyword argument 'colour'"),
     (TAG, {"kwargs": {"continuous_actions": True}}, "continuous actions"),

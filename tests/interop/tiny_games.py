@@ -244,7 +244,7 @@ def image(size=32):
 
 
 def large():
-    return Spaces(observation=spaces.Box(0, 1, (100, 100), np.float32))
+    return Spaces(observation=spaces.Box(0, 1, (200, 200), np.float32))
 
 
 def one_hot():
