@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from marl_meta.evaluate.ground import THIRD_PARTY_GAMES_AT_ONCE
 from marl_meta.evaluate.play import sides_of
@@ -53,9 +53,8 @@ class Arena(Protocol):
     def family(self) -> Family | None:
         """Whose hand-written players can play here."""
 
-    @property
-    def hidden(self) -> frozenset[str]:
-        """Names of the rules that nobody is told."""
+    def hidden(self, rules: Mapping[str, Any]) -> set[str]:
+        """Return the names of those of a variant's rules that nobody is told."""
 
     def portions(self, seeds: Sequence[int]) -> list[Portion]:
         """Return all variants with each of the seeds, in portions that can be opened."""
@@ -83,10 +82,9 @@ class FamilyArena:
         """The family's name."""
         return self.family.name
 
-    @property
-    def hidden(self) -> frozenset[str]:
-        """Names of the rules that nobody is told."""
-        return frozenset(rule.name for rule in self.family.rules.values() if rule.hidden)
+    def hidden(self, rules: Mapping[str, Any]) -> set[str]:
+        """Return the names of the rules that nobody is told."""
+        return {name for name in rules if self.family.rules[name].hidden}
 
     def portions(self, seeds: Sequence[int]) -> list[Portion]:
         """Return one portion: a batch has games of all variants."""
@@ -129,10 +127,9 @@ class ThirdPartyArena:
         """The game's name."""
         return game_name(self.game.entry_point)
 
-    @property
-    def hidden(self) -> frozenset[str]:
-        """Nothing: arguments are told."""
-        return frozenset()
+    def hidden(self, rules: Mapping[str, Any]) -> set[str]:  # noqa: ARG002 (an arena's)
+        """Return nothing: arguments are told."""
+        return set()
 
     def portions(self, seeds: Sequence[int]) -> list[Portion]:
         """Return portions of one variant and a few seeds."""

@@ -188,6 +188,7 @@ class _Table:
 
     def _info(self, seat: str, guest: _Guest) -> SeriesInfo:
         layout, game = self._game.layout, self._game
+        hidden = self._hall.arena.hidden(self._rules)
         there = np.flatnonzero(self._observation.present[0, : game.num_agents])
         return SeriesInfo(
             game=self._hall.arena.name,
@@ -196,7 +197,7 @@ class _Table:
             own=tuple(guest.names),
             agents={game.agent_names[slot]: layout.teams[game.agent_team[slot]].name for slot in there},
             actions={name: guest.terms.space(int(slot)) for name, slot in zip(guest.names, guest.slots, strict=True)},
-            rules={name: value for name, value in self._rules.items() if name not in self._hall.arena.hidden},
+            rules={name: value for name, value in self._rules.items() if name not in hidden},
         )
 
 
