@@ -35,6 +35,7 @@ LEVELS = {
     "mind": 3,
     "thinking": 3,
     "team": 3,
+    "export": 3,
     "evaluate": 4,
     "tournament": 4,
     "train": 5,

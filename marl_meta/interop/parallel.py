@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +15,13 @@ from pettingzoo import ParallelEnv
 from marl_meta.games import Family, load_family, make_vec
 from marl_meta.games.drawing import draw
 from marl_meta.games.family import check_integer
-from marl_meta.games.flat import plain_observation
-from marl_meta.games.particles.flat import flat_observation
+from marl_meta.games.flat import flattener
 from marl_meta.interop.window import Window
-from marl_meta.types import FloatArray, Layout, Observation, UserError, Variant
+from marl_meta.types import FloatArray, Observation, UserError, Variant
 from marl_meta.wording import listed
 
 RENDER_MODES = ("human", "rgb_array")
 FRAMES_PER_SECOND = 10
-_PLACED = {"x", "y", "vx", "vy"}
-"""The features of games whose flat observations are mpe2's."""
-
 Picture = npt.NDArray[np.uint8]
 Outcome = tuple[dict[str, FloatArray], dict[str, float], dict[str, bool], dict[str, bool], dict[str, dict[str, Any]]]
 """Observations, rewards, terminations, truncations and infos by agent."""
@@ -185,36 +181,6 @@ class ParallelGame(ParallelEnv, EzPickle):  # type: ignore[misc]  # PettingZoo s
 
     def _infos(self, agents: list[str]) -> dict[str, dict[str, Any]]:
         return {agent: {"variant_id": self.variant_id} for agent in agents}
-
-
-def flattener(
-    layout: Layout, observation: Observation, rules: Mapping[str, Any]
-) -> Callable[[Observation, int, int], FloatArray]:
-    """Return what makes the flat observation of an agent of game b, as mpe2 does where things have places.
-
-    `observation` is the first of a batch of one variant, whose `rules` these are.
-    """
-    if _PLACED.issubset(layout.entity_features) and _PLACED.issubset(layout.private_features):
-        nearest = _listed_by_distance(observation, rules)
-        return lambda shown, b, agent: flat_observation(shown, b, agent, **nearest)
-    return plain_observation
-
-
-def _listed_by_distance(observation: Observation, rules: Mapping[str, Any]) -> dict[str, int]:
-    """Return the limits of what flat observations list by distance, as mpe2 does under the same rules.
-
-    What could not be told apart then (objects of several kinds, teams of the same kind) keeps its own place in the
-    vector, which is zero while it is not seen.
-    """
-    agents = observation.acting.shape[1]
-    object_kinds = np.unique(observation.kind[0, agents:][observation.present[0, agents:]])
-    teams, kinds = np.unique(observation.team[0, :agents]), np.unique(observation.kind[0, :agents])
-    limits = {}
-    if len(object_kinds) <= 1:
-        limits["nearest_objects"] = int(rules.get("nearest_objects", 0))
-    if len(teams) <= len(kinds):
-        limits["nearest_agents"] = int(rules.get("nearest_agents", 0))
-    return limits
 
 
 def _started(seed: int | None) -> int:

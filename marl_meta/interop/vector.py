@@ -24,7 +24,7 @@ from marl_meta.games.family import check_integer
 from marl_meta.games.reading import Entry
 from marl_meta.games.rules import variant_id
 from marl_meta.interop.observing import observe
-from marl_meta.interop.plan import Arrangement, GamePlan, GameSource, arrange, plan_game
+from marl_meta.interop.plan import Arrangement, GamePlan, GameSource, Slots, arrange, plan_game
 from marl_meta.interop.running import RunningGame
 from marl_meta.interop.schemas import load_schema
 from marl_meta.types import FloatArray, IntArray, Layout, Observation, Snapshot, Step, UserError, Variant
@@ -129,6 +129,21 @@ class PettingZooVector:
     def rules(self) -> list[dict[str, Any]]:
         """The rules of each game: a family's, or else the arguments of the entry point."""
         return [dict(self._variants[v].rules) for v in self._variant]
+
+    @property
+    def plan(self) -> GamePlan:
+        """What the game of the first variant is made of."""
+        return self._plans[0]
+
+    @property
+    def slots(self) -> Slots:
+        """Where the entities of the first variant are in the batch's arrays."""
+        return self._arranged.slots[0]
+
+    @property
+    def visible_rules(self) -> FloatArray:
+        """[V,R] the visible rules of every variant, scaled."""
+        return self._visible
 
     @property
     def variant_ids(self) -> list[str]:

@@ -115,7 +115,7 @@ class GraphFeatures:
             geometry=np.array([columns.index(name) for name in GEOMETRY] if self.geometric else [], np.int64),
             radius=columns.index("radius") if "radius" in columns else -1,
             plain=np.array(plain, np.int64),
-            rules=_rule_columns(layout, (*rules, *known)),
+            rules=rule_columns(layout, (*rules, *known)),
             kinds=np.array([kinds.index(kind) for kind in layout.kinds], np.int64),
             privileged=privileged,
         )
@@ -207,7 +207,7 @@ class GraphFeatures:
         return self(view, everybody, out)
 
 
-def _rule_columns(layout: Layout, features: tuple[str, ...]) -> IntArray:
+def rule_columns(layout: Layout, features: tuple[str, ...]) -> IntArray:
     """Return [kinds, features]: which column of `Observation.rules` fills each feature of a kind's nodes, or -1."""
     columns = np.full((len(layout.kinds), len(features)), -1, np.int64)
     for column, bound in enumerate(layout.visible_rules):

@@ -96,6 +96,10 @@ class TeamController:
         self._mind.remember(self._before, self._last, step)
         self._mind.forget(step.trial_over)
 
+    def look_away(self) -> None:
+        """See nothing of what its last actions lead to: whoever is not told takes it for no evidence."""
+        self._before = replace(self._before, present=np.zeros_like(self._before.present))
+
     def learnt(self, game: int = 0) -> Start:
         """Return what its agents remember of a game's trial."""
         return self._mind.learnt(game)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from marl_meta.games import make_vec
-from marl_meta.interop.parallel import flattener
+from marl_meta.games.flat import flattener
 from marl_meta.players import RandomPlayer
 from marl_meta.replay.record import MOST_LOG, ReplayRecord, Series, Status
 from marl_meta.replay.recorder import Recorder
