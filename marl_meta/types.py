@@ -75,6 +75,9 @@ class Layout:
     """Columns of `Observation.rules`."""
     hidden_rules: tuple[BoundRule, ...] = ()
     """Columns of `VectorGame.hidden_rules`."""
+    links: tuple[str, ...] = ()
+    """What the last columns of `Observation.links` say of an entity (such as who is above it), in games whose entities
+    are linked and whose actions are about entities (`Observation.targets`); the columns before are of one sort."""
 
 
 @dataclass(frozen=True, slots=True)
