@@ -147,7 +147,7 @@ def rate(board: Any, player: Any, sign: Any, depth: Any) -> Any:
     if depth == 0:
         return glance(board, player, sign)
     count = gather(board, player, sign, DEEPEST, _PROMISING)
-    best = -3 * WIN
+    ceiling = 3 * WIN  # for the other: so that the values of moves that are nearly as good are exact
     for i in range(count):
         cell = board.cells[DEEPEST, i]
         more, completed = gain(board, player, cell)
@@ -156,11 +156,10 @@ def rate(board: Any, player: Any, sign: Any, depth: Any) -> Any:
             value = sign * (WIN + _SOONER * depth)
         elif depth > 1:
             above = place(board, player, cell)
-            floor = best - _NEARLY - 1  # so that the values of moves that are nearly as good are exact
-            value = -search(board, 1 - player, sign, depth - 1, np.int64(-3 * WIN), -floor, -value)
+            value = -search(board, 1 - player, sign, depth - 1, np.int64(-3 * WIN), ceiling, -value)
             take_back(board, player, cell, above)
         board.hopes[DEEPEST, i] = value
-        best = max(best, value)
+        ceiling = min(ceiling, _NEARLY + 1 - value)
     return count
 
 
@@ -182,9 +181,9 @@ def glance(board: Any, player: Any, sign: Any) -> Any:
 @inner
 def pick(board: Any, count: Any, chance: Any) -> Any:
     """Return one of the best moves, those that are nearly as good included."""
-    best = board.hopes[DEEPEST, 0]
+    best: int = board.hopes[DEEPEST, 0]
     for i in range(count):
-        best = max(best, board.hopes[DEEPEST, i])
+        best = max(best, int(board.hopes[DEEPEST, i]))
     equals = 0
     for i in range(count):
         equals += board.hopes[DEEPEST, i] >= best - _NEARLY
