@@ -181,15 +181,16 @@ def glance(board: Any, player: Any, sign: Any) -> Any:
 @inner
 def pick(board: Any, count: Any, chance: Any) -> Any:
     """Return one of the best moves, those that are nearly as good included."""
-    best: int = board.hopes[DEEPEST, 0]
+    values = board.hopes[DEEPEST]
+    floor = -3 * WIN
     for i in range(count):
-        best = max(best, int(board.hopes[DEEPEST, i]))
+        floor = max(floor, int(values[i]) - _NEARLY)
     equals = 0
     for i in range(count):
-        equals += board.hopes[DEEPEST, i] >= best - _NEARLY
-    chosen = min(np.int64(chance * equals), equals - 1)
+        equals += values[i] >= floor
+    chosen = min(int(chance * equals), equals - 1)
     for i in range(count):
-        if board.hopes[DEEPEST, i] >= best - _NEARLY:
+        if values[i] >= floor:
             if chosen == 0:
                 return board.cells[DEEPEST, i]
             chosen -= 1
