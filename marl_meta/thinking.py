@@ -78,8 +78,8 @@ def _with_and_without(observation: Observation) -> Observation:
     sees = seen.repeat(times, 0)
     sees[np.arange(1, times), :, np.arange(entities)] = False
     arrays = {one.name: getattr(observation, one.name) for one in fields(observation) if one.name != "sees"}
-    values: dict[str, Any] = {name: array if array is None else array.repeat(times, 0) for name, array in arrays.items()}
-    return Observation(**values, sees=sees)
+    repeated: dict[str, Any] = {name: None if one is None else one.repeat(times, 0) for name, one in arrays.items()}
+    return Observation(**repeated, sees=sees)
 
 
 def _believed(knowledge: Knowledge | None, known: FloatArray) -> FloatArray | None:
