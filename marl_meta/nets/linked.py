@@ -1,7 +1,7 @@
 """The encoder of games whose entities are linked with each other, and whose actions are about entities: boards.
 
     h_e = relu(W_0 x_e + b_0)                                          x_e what the agent sees of entity e
-    h_e <- h_e + relu(W_s h_e + sum_r W_r sum_{j in links_r(e)} h_j + b)      a relational graph convolution, some rounds
+    h_e <- h_e + relu(W_s h_e + sum_r W_r sum_{j in links_r(e)} h_j + b)    a relational graph convolution, some rounds
     g = norm(relu(W_g [own; pooled] + b_g))       pooled: attention over all entities, each head by its own scores
     logit_a = w . relu(W_t z_target(a) + W_u g' + b_t)                 g' is g, after memory where the policy has one
 
@@ -13,7 +13,6 @@ that do not act have no graph here and cost nothing: their embeddings are zero.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -56,7 +55,7 @@ class LinkedLayer(nn.Module):
             self.linked.weight *= 0.5  # sums over a dozen links
 
     def forward(self, hidden: Tensor, chosen: Tensor, links: Tensor, relation: Tensor, path: str) -> Tensor:
-        """Return the embeddings [Q,H] after the round of those `chosen` [Q,H], who are linked to some of `hidden` [P,H]."""
+        """Return the embeddings [Q,H] after the round of those `chosen` [Q,H], who are linked to `hidden` [P,H]."""
         sums = linked_sums if path == "fused" else linked_sums_reference
         joint = torch.cat([chosen, sums(hidden, links, relation, self.relations)], -1)
         weight = torch.cat([self.own.weight, self.linked.weight], 1)
@@ -93,7 +92,7 @@ class LinkedEncoder(nn.Module):
         targets = graph.targets.flatten(0, 1).index_select(0, views)
         present = mask.index_select(0, rows)
         linked = list_linked(present, links, targets, legal.flatten(0, 1).index_select(0, rows))
-        seen = graph.edges.view(-1, entities, width).index_select(0, rows).view(-1, width).index_select(0, linked.place)
+        seen = graph.edges.view(-1, entities, width).index_select(0, rows).flatten(0, 1).index_select(0, linked.place)
         relation = torch.from_numpy(column_relations(links.shape[-1], self._named)[0]).to(links.device)
         operators = operators_of(path)
         hidden = operators.rectified(seen, self.entity.weight, self.entity.bias)
@@ -112,11 +111,14 @@ class LinkedEncoder(nn.Module):
     def _pool(self, hidden: Tensor, linked: Linked, present: Tensor) -> tuple[Tensor, Tensor]:
         """Return what each of R agents makes of all entities [R,heads H], and how much of each [R,heads,E]."""
         rows, entities = present.shape
-        scores = hidden.new_full((rows * entities, self._heads), _ILLEGAL).index_copy(0, linked.place, self.score(hidden))
+        scores = hidden.new_full((rows * entities, self._heads), _ILLEGAL).index_copy(
+            0, linked.place, self.score(hidden)
+        )
         weights = torch.softmax(scores.view(rows, entities, self._heads), 1)
         whole = hidden.new_zeros(rows * entities, hidden.shape[-1]).index_copy(0, linked.place, hidden)
         weights = weights.transpose(1, 2)
-        return (weights @ whole.view(rows, entities, -1)).flatten(1), weights
+        pooled = weights @ whole.view(rows, entities, hidden.shape[-1])
+        return pooled.view(rows, self._heads * hidden.shape[-1]), weights
 
 
 class TargetHead(nn.Module):
@@ -130,7 +132,7 @@ class TargetHead(nn.Module):
         nn.init.orthogonal_(self.score.weight, 0.1)
 
     def forward(self, agents: Tensor, asked: Asked, legal: Tensor) -> Tensor:
-        """Return logits [N,A] of N agents [N,H]; `legal` is bool [N,A]. Agents that do not act have 0 for what is legal."""
+        """Return logits [N,A] of N agents [N,H], for `legal` bool [N,A]; of those who do not act 0 for what is legal."""
         read = self.entity(asked.entity) + self.agent(agents).index_select(0, asked.agent)
         scores = self.score(torch.relu(read)).squeeze(-1)
         place = asked.agent * legal.shape[-1] + asked.action

@@ -48,7 +48,6 @@ def list_linked(present: Tensor, links: Tensor, targets: Tensor, legal: Tensor) 
     """
     device = present.device
     there, joined, about, allowed = arrays(present.cpu(), links.cpu(), targets.cpu(), legal.cpu())
-    rows, entities = there.shape
     count, asked = int(there.sum()), int(((about >= 0) & allowed).sum())
     place, view = np.empty(count, np.int64), np.empty(count, np.int64)
     found = np.empty((count, joined.shape[2]), np.int64)
@@ -134,7 +133,7 @@ class _Sums(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, hidden: Tensor, links: Tensor, relation: Tensor, relations: int) -> Tensor:
         sums = torch.empty(len(links), relations * hidden.shape[1])
-        _sum(*arrays(hidden, links, relation), sums.numpy())
+        _sum(*arrays(hidden, links, relation, sums))
         ctx.save_for_backward(links, relation)
         ctx.shape = hidden.shape
         return sums
@@ -143,7 +142,7 @@ class _Sums(torch.autograd.Function):
     def backward(ctx: Any, grad_sums: Tensor) -> tuple[Tensor | None, ...]:
         links, relation = ctx.saved_tensors
         grad = torch.zeros(ctx.shape)
-        _sum_backward(*arrays(grad_sums, links, relation), grad.numpy())
+        _sum_backward(*arrays(grad_sums, links, relation, grad))
         return grad, None, None, None
 
 

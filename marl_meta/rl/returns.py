@@ -29,7 +29,7 @@ def generalised_advantages(
     return advantage
 
 
-def turn_advantages(  # noqa: PLR0913 (all of a transition)
+def turn_advantages(
     reward: Tensor, value: Tensor, next_value: Tensor, bootstraps: Tensor, chains: Tensor, acting: Tensor,
     gamma: float, lam: float,
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
@@ -40,8 +40,8 @@ def turn_advantages(  # noqa: PLR0913 (all of a transition)
         R_t = r_t + gamma r_{t+1} + ... + gamma^{k-1} r_{t+k-1}       delta_t = R_t + gamma^k V(s_{t+k}) - V(s_t)
         A_t = delta_t + gamma^k lambda A_{t+k}
 
-    so that nobody needs the value of a state in which it does not act. `acting` is bool [T+1,...], the last of the state
-    after the last transition; everything else is as there. A decision whose successor lies beyond that state is not
+    so that nobody needs the value of a state in which it does not act. `acting` is bool [T+1,...], the last of the
+    state after the last transition; everything else is as there. A decision whose successor lies beyond that state is not
     known: its own value stands for the future of those before it.
     """
     if not reward.shape == value.shape == next_value.shape == bootstraps.shape == chains.shape == acting[1:].shape:
