@@ -132,7 +132,7 @@ class TargetHead(nn.Module):
         nn.init.orthogonal_(self.score.weight, 0.1)
 
     def forward(self, agents: Tensor, asked: Asked, legal: Tensor) -> Tensor:
-        """Return logits [N,A] of N agents [N,H], for `legal` bool [N,A]; of those who do not act 0 for what is legal."""
+        """Return logits [N,A] of N agents [N,H], for `legal` bool [N,A]; who does not act has 0 there."""
         read = self.entity(asked.entity) + self.agent(agents).index_select(0, asked.agent)
         scores = self.score(torch.relu(read)).squeeze(-1)
         place = asked.agent * legal.shape[-1] + asked.action

@@ -41,8 +41,8 @@ def turn_advantages(
         A_t = delta_t + gamma^k lambda A_{t+k}
 
     so that nobody needs the value of a state in which it does not act. `acting` is bool [T+1,...], the last of the
-    state after the last transition; everything else is as there. A decision whose successor lies beyond that state is not
-    known: its own value stands for the future of those before it.
+    state after the last transition; everything else is as there. A decision whose successor lies beyond that state is
+    not known: its own value stands for the future of those before it.
     """
     if not reward.shape == value.shape == next_value.shape == bootstraps.shape == chains.shape == acting[1:].shape:
         raise ValueError("all but acting, which has one step more, must have one shape")
