@@ -164,11 +164,11 @@ def test_a_guest_of_a_board_game_knows_all_actions_and_plays_legal_ones(make_pla
     written = json.loads((tmp_path / "chooses.json").read_text())
     assert list(written["actions"].values()) == [[16, 16]]
     assert {tuple(one[:2]) for one in written["sizes"]} == {(4 * 4 * 3, 16)}
-    assert {one[2] for one in written["sizes"]} >= {5, 7}  # blocked cells, and stones of both
+    seen = {one[2] for one in written["sizes"]}
+    assert min(seen) in (5, 6) and len(seen) > 3  # blocked cells, and stones of both
     assert written["told"]["misere"] is False and written["told"]["width"] == 4  # it is told all
-    assert {
-        abs(value) for result in played.results.values() for row in result.returns.values() for value in row.flat
-    } <= {0, 1}
+    earned = [returns for result in played.results.values() for returns in result.returns.values()]
+    assert set(np.abs(earned).ravel()) <= {0, 1}
     for path in (tmp_path / "t" / "replays").glob("*.gz"):
         assert load_replay(path).record.episodes[0].scene.kind == "board"
 
