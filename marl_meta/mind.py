@@ -139,10 +139,14 @@ def after(step: Step) -> Observation:
     """Return what the games showed after a step: of those that ended their last, not the next game's first."""
     if step.final is None:
         return step.observation
-    over = step.game_over[:, None, None]
-    entities = np.where(over, step.final.entities, step.observation.entities)
-    private = np.where(over, step.final.private, step.observation.private)
-    return replace(step.observation, entities=entities, private=private)
+    over, row = step.game_over[:, None, None], step.game_over[:, None]
+    return replace(
+        step.observation,
+        entities=np.where(over, step.final.entities, step.observation.entities),
+        private=np.where(over, step.final.private, step.observation.private),
+        team=np.where(row, step.final.team, step.observation.team),
+        present=np.where(row, step.final.present, step.observation.present),
+    )
 
 
 def stack(evidence: Tensor, gained: Tensor, starts: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ from marl_meta.nets.inputs import InputStorage, PolicyInputs, ReadInputs
 from marl_meta.nets.policy import RelationalPolicy
 from marl_meta.rl.normalise import ValueNormaliser
 from marl_meta.rl.objective import Targets
-from marl_meta.rl.returns import generalised_advantages
+from marl_meta.rl.returns import generalised_advantages, turn_advantages
 from marl_meta.types import BoolArray, FloatArray, IntArray, Observation, SmallIntArray, Snapshot, Step, VectorGame
 
 
@@ -72,6 +72,8 @@ class Experience:
     path: str = "fused"
     hidden: FloatArray | None = None
     """[T,B,R'] the rules, for those who guess them."""
+    acts_next: Tensor | None = None
+    """bool [M] who acts after the last step, in games in turns; None where everybody always acts."""
 
     @property
     def num_games(self) -> int:
@@ -81,6 +83,14 @@ class Experience:
     def estimate(self, normaliser: ValueNormaliser, gamma: float, lam: float) -> None:
         """Fill `advantage` and `target`, both in the game's units."""
         value, next_value = normaliser.denormalise(self.value), normaliser.denormalise(self.next_value)
+        if self.acts_next is not None:
+            acting = torch.cat([self.weight > 0, self.acts_next.unsqueeze(0)])
+            self.advantage, known = turn_advantages(
+                self.reward, value, next_value, self.bootstraps, self.chains, acting, gamma, lam
+            )
+            self.weight = known.float()
+            self.target = self.advantage + value
+            return
         self.advantage = generalised_advantages(
             self.reward, value, next_value, self.bootstraps, self.chains, gamma, lam
         )
@@ -144,6 +154,8 @@ class Seat:
         self.scratch = inputs.storage(1, game, agents, shared_view)
         self.mind = Mind(policy, inputs, belief, game.num_games, agents, device)
         self.rows = game.num_games * len(agents)
+        self.turns = False
+        """Whether agents act in turn."""
         self.reveal = 1.0 if belief is None else 0.0
         """Share of the games whose hidden rules are told, from their next trial on."""
         self.curiosity = 0.0
@@ -193,7 +205,10 @@ class Collector:
         self.learners = np.concatenate([seat.agents for seat in seats.values()])
         self.asks = any(seat.inputs.knowledge or seat.inputs.privileged for seat in seats.values())
         """Whether any learner is told hidden rules or infers them."""
+        shown = self.step.observation
+        turns = bool((shown.present[:, : game.num_agents] & ~shown.acting).any())
         for seat in seats.values():
+            seat.turns = turns
             seat.tell(np.ones(game.num_games, np.bool_))
         for agents, controller in fixed.values():
             controller.reset(game.num_games, agents)
@@ -388,6 +403,7 @@ class _Book:
             device=device,
             path=seat.path,
             hidden=np.stack(self.hidden) if seat.inputs.design.guesses else None,
+            acts_next=_rows(step.observation.acting[:, seat.agents]).to(device) if seat.turns else None,
         )
 
     def _testimony(self) -> Testimony | None:

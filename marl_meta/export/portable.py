@@ -84,8 +84,9 @@ class Portable(nn.Module):
         super().__init__()
         name = team.policy_for(side)
         design = team.designs[name]
-        if design.slots or design.layers > 1:
+        if design.slots or design.layers > 1 or team.layout.links:
             found = "a flat encoder" if design.slots else f"{design.layers} layers of message passing"
+            found = "an encoder of linked entities" if team.layout.links else found
             raise UserError(
                 f"The team {team.name!r} has {found}, which cannot be exported; graph encoders of one layer can."
             )

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from marl_meta.games.connect.planes import flat_planes, is_board
 from marl_meta.games.particles.flat import flat_observation
 from marl_meta.types import FloatArray, Layout, Observation
 
@@ -36,11 +37,16 @@ def is_placed(layout: Layout) -> bool:
 def flattener(layout: Layout, observation: Observation, rules: Mapping[str, Any]) -> Flatten:
     """Return what makes the flat observation of an agent of game b, as mpe2 does where things have places.
 
+    Of a board it is planes of stones, as PettingZoo's connect four has them, in a row.
+
     `observation` is the first of a batch of one variant, whose `rules` these are.
     """
     if is_placed(layout):
         nearest = _listed_by_distance(observation, rules)
         return lambda shown, b, agent: flat_observation(shown, b, agent, **nearest)
+    if is_board(layout):
+        blocked = rules["blocked"] > 0
+        return lambda shown, b, agent: flat_planes(shown, layout, b, agent, blocked=blocked)
     return plain_observation
 
 

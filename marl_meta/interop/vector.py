@@ -156,6 +156,14 @@ class PettingZooVector:
         return self._variant.copy()
 
     @property
+    def action_counts(self) -> IntArray:
+        """[B,N] how many actions each agent has; 1 in the slots of absent ones."""
+        counts: IntArray = np.ones((self.num_games, self.num_agents), np.int64)
+        for b, variant in enumerate(self._variant):
+            counts[b, self._agent_slots(b)] = [codec.count for codec in self._plans[variant].actions]
+        return counts
+
+    @property
     def hidden_rules(self) -> FloatArray:
         """[B,R'] the hidden rules, scaled as visible ones are."""
         return self._hidden[self._variant]

@@ -203,6 +203,8 @@ class GraphFeatures:
             acting=np.repeat(observation.acting, repeats, axis=0),
             action_mask=np.repeat(observation.action_mask, repeats, axis=0),
             rules=np.repeat(observation.rules, repeats, axis=0),
+            links=None if observation.links is None else np.repeat(observation.links, repeats, axis=0),
+            targets=None if observation.targets is None else np.repeat(observation.targets, repeats, axis=0),
         )
         return self(view, everybody, out)
 

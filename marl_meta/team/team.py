@@ -192,6 +192,7 @@ class Team:
             f"private features {list(layout.private_features)} (it reads {list(self.layout.private_features)})": (
                 layout.private_features != self.layout.private_features
             ),
+            f"links {list(layout.links)} (it reads {list(self.layout.links)})": layout.links != self.layout.links,
             f"{len(layout.actions)} actions (it plays {len(self.layout.actions)})": (
                 len(layout.actions) != len(self.layout.actions)
             ),

@@ -144,7 +144,7 @@ class _Table:
             seed = chunk_seed(hall.plan, chunk, index, row)
             if seat in guests:
                 names = [game.agent_names[slot] for slot in present]
-                counts = self._observation.action_mask[0, present].sum(-1)
+                counts = game.action_counts[0, present]
                 self._guests[seat] = _Guest(guests[seat], present, names, flatten, counts, seed % 2**31)
             else:
                 self._ours[seat] = hall.entrants[name].player.make(game, seat.partition("/")[0], seed)
@@ -198,7 +198,7 @@ class _Table:
     def _info(self, seat: str, guest: _Guest) -> SeriesInfo:
         layout, game = self._game.layout, self._game
         there = np.flatnonzero(self._observation.present[0, : game.num_agents])
-        hidden = {rule.name for rule in self._hall.family.rules.values() if rule.hidden}
+        hidden = self._hall.family.hides(self._rules)
         return SeriesInfo(
             game=self._hall.family.name,
             side=seat.partition("/")[0],

@@ -216,6 +216,11 @@ def _learners(
     design = design_policy(config, game.layout)
     if config.policy.encoder == "flat":
         design = replace(design, slots=room_of(game.reset().observation.kind, len(game.layout.kinds)))
+    if game.layout.links and (config.meta.by_gradients or config.meta.name in ("finetune", "scratch")):
+        raise UserError(
+            f"Config key meta must not be {config.meta.name} for {config.game.family}, whose entities are linked: "
+            "teams that adapt by gradients cannot read such games."
+        )
     if config.meta.by_gradients and config.train.device != "cpu":
         raise UserError(f"Config key train.device must be cpu for meta={config.meta.name}, not {config.train.device}.")
     learners: dict[str, Learner | GradientLearner] = {}
