@@ -162,3 +162,17 @@ def test_a_recorded_game_is_a_board_that_plays_again(rules: dict[str, Any], tmp_
     assert verify(replay).same
     found = marl_meta.load_replay(tmp_path / "match.replay.json.gz").verify()
     assert found.same and found.steps == sum(episode.steps for episode in replay.episodes)
+
+
+def test_a_game_recorded_all_at_once_plays_again() -> None:
+    env, rng = make("connect", NOUGHTS, seed=2), np.random.default_rng(0)
+    with marl_meta.record(env) as recording:
+        observations, _ = env.reset(seed=4)
+        while env.agents:
+            masks = {agent: one["action_mask"] for agent, one in observations.items()}
+            observations, *_ = env.step(
+                {agent: int(rng.choice(9, p=(m + 1e-9) / (m + 1e-9).sum())) for agent, m in masks.items()}
+            )
+    replay = recording.replay.record
+    assert replay.game.api == "parallel" and cells_of(replay.episodes[0]).shape[1:] == (3, 3)
+    assert verify(replay).same
