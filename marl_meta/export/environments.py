@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from marl_meta.export.boards import PLACES
 from marl_meta.export.sight import Eye, Sight
 from marl_meta.export.sights import Seen, family_sight
 from marl_meta.types import IntArray, UserError
@@ -39,16 +40,27 @@ def place_of(env: Any, schema: str | None = None) -> Place:
     cannot be found out what would make one, and for games whose observations a team cannot read.
     """
     from marl_meta.interop.origin import origin
+    from marl_meta.interop.turns import our_game
 
+    game = our_game(env)
+    if game is not None:
+        return Place(family_sight(game.family, game.rules))
     found = origin(env, schema=schema)
-    if found.family:
-        return Place(family_sight(env.unwrapped.family, env.unwrapped.rules))
+    if found.name in PLACES and type(env.unwrapped).__module__.startswith("pettingzoo."):
+        return _board_place(found.name, list(env.possible_agents))
     if found.entry_point is None:
         raise UserError(
             f"It cannot be found out what makes the environment {found.name!r}: name its module's env or parallel_env "
             "(as_policy(game='package.module:parallel_env', kwargs=...))."
         )
     return third_party_place(found.entry_point, found.kwargs, schema or found.observation_schema)
+
+
+def _board_place(name: str, agents: list[str]) -> Place:
+    """Return how a game of PettingZoo is seen that is a variant of ours, whose players it calls `agents`."""
+    seen = family_sight("connect", PLACES[name])
+    eyes = dict(zip(agents, seen.sight.eyes.values(), strict=True))
+    return Place(replace(seen, sight=replace(seen.sight, agents=tuple(agents), eyes=eyes)))
 
 
 def third_party_place(entry_point: str, kwargs: Mapping[str, Any] | None = None, schema: str | None = None) -> Place:

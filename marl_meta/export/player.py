@@ -15,7 +15,7 @@ from marl_meta.export.sights import Seen, family_sight
 from marl_meta.meta.controller import GradientController
 from marl_meta.team.controllers import TeamController
 from marl_meta.team.team import Team
-from marl_meta.types import BoolArray, IntArray, Observation, Step, UserError
+from marl_meta.types import BoolArray, IntArray, Observation, SmallIntArray, Step, UserError
 from marl_meta.wording import listed
 
 Observations = Mapping[str, Any]
@@ -84,6 +84,8 @@ class TeamPlayer:
         self._slots: IntArray = np.array([sight.eyes[name].slot for name in names], np.int64)
         self._player.reset(1, self._slots)
         self._rewards: dict[str, float | None] | None = None
+        self._board: SmallIntArray | None = None
+        """The position that was seen last, of a game on a board."""
 
     @property
     def controller(self) -> TeamController | GradientController:
@@ -94,6 +96,7 @@ class TeamPlayer:
     def reset(self, agents: list[str], info: Mapping[str, Any], seed: int) -> None:  # noqa: ARG002 (a Player's)
         """Get ready for a game; what was learnt in those before is kept."""
         self._close_step(None)
+        self._board = None
 
     def act(self, observations: Observations, infos: Infos | None = None, step: int = 0) -> dict[str, int]:  # noqa: ARG002
         """Return an action of each agent that has an observation: a vector, or `{observation, action_mask}`.
@@ -167,6 +170,9 @@ class TeamPlayer:
 
     def _observation(self, observations: Observations, infos: Infos) -> Observation:
         """Return what its own agents see, as a batch of one: others' places from whoever sees them."""
+        if self._entered().board is not None:
+            self._before = self._position(observations)
+            return self._before
         layout, sight = self._entered().layout, self._entered().sight
         agents, entities = len(sight.agents), len(sight.kind)
         shown = np.zeros((1, entities, len(layout.entity_features)), np.float32)
@@ -196,6 +202,20 @@ class TeamPlayer:
         )  # fmt: skip
         self._before = observation
         return observation
+
+    def _position(self, observations: Observations) -> Observation:
+        """Return what there is to see on a board, as a batch of one; of several players who are shown it, one acts."""
+        seen = self._entered()
+        assert seen.board is not None
+        for name in observations:
+            if name not in self.agents:
+                raise UserError(f"The team {self.name!r} plays {listed(self.agents)}, not {name!r}.")
+        name, given = next(iter(observations.items()))
+        player = seen.sight.eyes[name].slot
+        cells = seen.board.cells(_parts(given, {})[0], player)
+        shown = seen.board.show(cells, self._board, player)
+        self._board = cells
+        return shown
 
 
 def _parts(given: Any, info: Mapping[str, Any]) -> tuple[Any, Any]:

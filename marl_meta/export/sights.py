@@ -13,8 +13,10 @@ from typing import Any
 
 import numpy as np
 
+from marl_meta.export.boards import BoardReader
 from marl_meta.export.sight import Eye, Sight
 from marl_meta.games import Family, load_family, make_vec
+from marl_meta.games.connect.planes import is_board
 from marl_meta.games.flat import Flatten, flattener, is_placed
 from marl_meta.types import BoolArray, FloatArray, IntArray, Layout, Observation, UserError, VectorGame
 
@@ -28,11 +30,15 @@ class Seen:
 
     layout: Layout
     sight: Sight
+    board: BoardReader | None = None
+    """Where games are played on boards: what reads them in the sight's place."""
 
 
 def visible_rules(family: Family, rules: Mapping[str, Any]) -> dict[str, Any]:
-    """Return those of the rules that are shown."""
-    return {name: value for name, value in rules.items() if name in family.rules and not family.rules[name].hidden}
+    """Return those of the rules that are shown; all others are at their default."""
+    known = {name: value for name, value in rules.items() if name in family.rules}
+    hidden = family.hides(family.complete(known))
+    return {name: value for name, value in known.items() if name not in hidden}
 
 
 def family_sight(family: str | Path | Family, rules: Mapping[str, Any] | None = None) -> Seen:
@@ -51,13 +57,16 @@ def family_sight(family: str | Path | Family, rules: Mapping[str, Any] | None = 
     complete = chosen.variant(shown).rules
     game = make_vec(chosen, num_games=1, rules=complete)
     try:
-        return _look_into(chosen.name, game, shown, complete)
+        return _look_into(chosen, game, shown, complete)
     finally:
         game.close()
 
 
-def _look_into(name: str, game: VectorGame, shown: dict[str, Any], complete: Mapping[str, Any]) -> Seen:
+def _look_into(family: Family, game: VectorGame, shown: dict[str, Any], complete: Mapping[str, Any]) -> Seen:
+    name = family.name
     layout, first = game.layout, game.reset(0).observation
+    if is_board(layout):
+        return _board(family, game, first, shown, complete)
     if not first.present.all():
         raise UserError(f"Games of {name!r} have no flat observations that a team could read.")
     flatten = flattener(layout, first, complete)
@@ -79,6 +88,29 @@ def _look_into(name: str, game: VectorGame, shown: dict[str, Any], complete: Map
         relative=relative, eyes=eyes,
     )  # fmt: skip
     return Seen(layout, sight)
+
+
+def _board(
+    family: Family, game: VectorGame, first: Observation, shown: dict[str, Any], complete: Mapping[str, Any]
+) -> Seen:  # fmt: skip
+    """Return how a board is seen: as a whole, not number by number."""
+    layout, board = game.layout, BoardReader(family, complete)
+    entities = first.present.shape[1]
+    columns = np.full((entities, len(layout.entity_features)), -1, np.int64)
+    private = np.full(len(layout.private_features), -1, np.int64)
+    count = complete["width"] * (1 if complete["gravity"] else complete["height"])
+    eyes = {
+        agent: Eye(slot, board.size, columns, private, np.zeros(entities, np.bool_), count)
+        for slot, agent in enumerate(game.agent_names)
+    }
+    sight = Sight(
+        game=family.name, rules=shown, kinds=layout.kinds, agents=tuple(game.agent_names),
+        kind=first.kind[0].astype(np.int64), team=first.team[0].astype(np.int64),
+        teams=tuple(team.name for team in layout.teams), roles=tuple(team.kind for team in layout.teams),
+        fixed=np.zeros(first.entities.shape[1:], np.float32), rule_values=first.rules[0].copy(),
+        relative=np.full(len(layout.entity_features), -1, np.int64), eyes=eyes,
+    )  # fmt: skip
+    return Seen(layout, sight, board)
 
 
 def _eye(layout: Layout, first: Observation, flatten: Flatten, slot: int, actions: int) -> Eye:

@@ -29,3 +29,17 @@ def tiny_flat_team() -> Team:
     return Team(
         "flat", layout, {"gatherer": design}, policies, {"gatherer": "gatherer"}, {"game": {"family": "harvest"}}
     )
+
+
+@pytest.fixture
+def board_team() -> Team:
+    """An untrained team that plays boards, and tells moves apart."""
+    layout = make_vec("connect", num_games=1).layout
+    torch.manual_seed(0)
+    design = PolicyDesign(hidden=16, heads=2, recurrent=False, kinds=layout.kinds)
+    policy = PolicyInputs(layout, design).build_policy()
+    assert policy.target is not None
+    with torch.no_grad():
+        policy.target.score.weight.normal_()
+    trained_on = {"game": {"family": "connect", "rules": {}}}
+    return Team("boards", layout, {"both": design}, {"both": policy}, {"first": "both", "second": "both"}, trained_on)
