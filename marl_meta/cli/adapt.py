@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from marl_meta.cli._options import AsJson, Game, Kwargs, PettingZoo, Schema, Seed, TeamFolder, chosen_game
+from marl_meta.cli._options import AsJson, Game, Kwargs, PettingZoo, Schema, Seed, Sides, TeamFolder, chosen_game
 from marl_meta.cli._progress import progress_bar
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ def adapt(  # noqa: PLR0913 (the options of a command)
     pettingzoo: PettingZoo = None,
     kwargs: Kwargs = None,
     schema: Schema = None,
+    sides: Sides = None,
     as_json: AsJson = False,
 ) -> None:
     """Let a team play some episodes of one variant, and save it with what it found out."""
@@ -39,7 +40,7 @@ def adapt(  # noqa: PLR0913 (the options of a command)
     from marl_meta.files import claim_folder
     from marl_meta.replay.reading import target
 
-    played = chosen_game(game, pettingzoo, kwargs, schema)
+    played = chosen_game(game, pettingzoo, kwargs, schema, sides)
     wanted = target(replay) if replay is not None else None
     with progress_bar() as advance:
         adapted = run(

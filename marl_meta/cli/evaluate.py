@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from marl_meta.cli._options import AsJson, Game, Kwargs, PettingZoo, Schema, Seed, WandbMode, chosen_game
+from marl_meta.cli._options import AsJson, Game, Kwargs, PettingZoo, Schema, Seed, Sides, WandbMode, chosen_game
 from marl_meta.cli._progress import progress_bar
 from marl_meta.types import UserError
 
@@ -54,6 +54,7 @@ def evaluate(  # noqa: PLR0913 (the options of a command)
     pettingzoo: PettingZoo = None,
     kwargs: Kwargs = None,
     schema: Schema = None,
+    sides: Sides = None,
     oracle: Annotated[Path | None, typer.Option(help=_ORACLE)] = None,
     side: Annotated[str | None, typer.Option(help=_SIDE)] = None,
     group: Annotated[bool, typer.Option("--group", help=_GROUP)] = False,
@@ -72,7 +73,7 @@ def evaluate(  # noqa: PLR0913 (the options of a command)
     from marl_meta.evaluate.tracked import track
     from marl_meta.files import claimed_folder
 
-    played = chosen_game(game, pettingzoo, kwargs, schema)
+    played = chosen_game(game, pettingzoo, kwargs, schema, sides)
     if wandb is not WandbMode.OFF and report is None:
         raise UserError(f"--wandb {wandb.value} needs --report: W&B's files are kept in the report's folder.")
     with claimed_folder(report, "give the report a folder of its own") if report is not None else nullcontext():

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from marl_meta.cli._options import AsJson, Seed, WandbMode
+from marl_meta.cli._options import AsJson, PettingZoo, Schema, Seed, Sides, WandbMode, chosen_game
+from marl_meta.types import UserError
 
 if TYPE_CHECKING:
+    from marl_meta.evaluate.ground import ThirdPartyGame
     from marl_meta.tournament.partners import Partners
     from marl_meta.tournament.running import Played
     from marl_meta.tournament.standing import Standing
@@ -23,6 +26,7 @@ _TEAMS = (
     "of its own. Repeat the option, or separate them by commas."
 )
 _SPLIT = "Split whose variants are played; by default the held-out one for as many sides as the format needs."
+_KWARGS = "Arguments of the third-party game, as JSON; given several times, each is a variant."
 _VARIANTS = "At most so many variants of the split, drawn by the seed; by default all."
 _GAMES = "Games of a series: on one variant, against the same opponent, memory kept."
 _SEEDS = "Series of each pairing on each variant and side."
@@ -45,12 +49,19 @@ _WANDB = "Whether the standing also goes to W&B, whose files are kept in the tou
 Wandb = Annotated[WandbMode, typer.Option(help=_WANDB)]
 Workers = Annotated[int, typer.Option(help="Processes that play side by side; the results are the same.", min=1)]
 
+_TRUST = "Run whatever code the tournament's plan names, as game or as entrants; only for plans that you trust."
+Trust = Annotated[bool, typer.Option("--trust", help=_TRUST)]
+
 
 @tournament.command()
 def run(  # noqa: PLR0913 (the options of a command)
     folder: Folder,
     teams: Annotated[list[str], typer.Option(help=_TEAMS)],
-    game: Annotated[str, typer.Option(help="Family that is played.")],
+    game: Annotated[str | None, typer.Option(help="Family that is played.")] = None,
+    pettingzoo: PettingZoo = None,
+    kwargs: Annotated[list[str] | None, typer.Option(help=_KWARGS)] = None,
+    schema: Schema = None,
+    sides: Sides = None,
     split: Annotated[str | None, typer.Option(help=_SPLIT)] = None,
     form: Annotated[FormatName, typer.Option("--format", help="Who meets whom.")] = FormatName.ROUND_ROBIN,
     reference: Annotated[str, typer.Option(help=_REFERENCE)] = "",
@@ -72,7 +83,8 @@ def run(  # noqa: PLR0913 (the options of a command)
     from marl_meta.tournament.running import start
 
     plan = draw_up(
-        teams=[one for text in teams for one in text.split(",")], game=game, split=split, form=form.value,
+        teams=[one for text in teams for one in text.split(",")],
+        game=_chosen_game(game, pettingzoo, kwargs or [None], schema, sides), split=split, form=form.value,
         reference=[one for one in reference.split(",") if one], games=games, seeds=seeds, variants=variants,
         rounds=rounds, seed=seed, deterministic=deterministic, replays=replays, stop_early=stop_early,
     )  # fmt: skip
@@ -81,25 +93,40 @@ def run(  # noqa: PLR0913 (the options of a command)
     _conclude(played, wandb, as_json=as_json)
 
 
+def _chosen_game(
+    game: str | None, pettingzoo: str | None, kwargs: Sequence[str | None], schema: str | None, sides: str | None
+) -> str | list[ThirdPartyGame]:
+    """Return the family, or the third-party game with each choice of its arguments."""
+    from marl_meta.evaluate.ground import ThirdPartyGame
+
+    chosen = [chosen_game(game, pettingzoo, one, schema, sides) for one in kwargs]
+    third_party = [one for one in chosen if isinstance(one, ThirdPartyGame)]
+    if third_party:
+        return third_party
+    if not isinstance(chosen[0], str):
+        raise UserError("Say which game is played: --game names a family, --pettingzoo a third-party game.")
+    return chosen[0]
+
+
 @tournament.command()
 def resume(
-    folder: Folder, workers: Workers = 1, wandb: Wandb = WandbMode.OFF, as_json: AsJson = False
+    folder: Folder, workers: Workers = 1, trust: Trust = False, wandb: Wandb = WandbMode.OFF, as_json: AsJson = False
 ) -> None:  # fmt: skip
     """Go on with a tournament that was stopped: what is missing is played, and the report written."""
     from marl_meta.cli._progress import progress_bar
     from marl_meta.tournament.running import resume as go_on
 
     with progress_bar() as advance:
-        played = go_on(folder, workers=workers, report=advance)
+        played = go_on(folder, workers=workers, trust=trust, report=advance)
     _conclude(played, wandb, as_json=as_json)
 
 
 @tournament.command()
-def report(folder: Folder, wandb: Wandb = WandbMode.OFF, as_json: AsJson = False) -> None:
+def report(folder: Folder, trust: Trust = False, wandb: Wandb = WandbMode.OFF, as_json: AsJson = False) -> None:
     """Write the report of what has been played so far, and print the standing."""
     from marl_meta.tournament.running import so_far
 
-    _conclude(so_far(folder), wandb, as_json=as_json)
+    _conclude(so_far(folder, trust=trust), wandb, as_json=as_json)
 
 
 def _conclude(played: Played, wandb: WandbMode, *, as_json: bool) -> None:

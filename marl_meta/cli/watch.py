@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from marl_meta.cli._options import Game, Kwargs, PettingZoo, Schema, Seed, chosen_game
+from marl_meta.cli._options import Game, Kwargs, PettingZoo, Schema, Seed, Sides, chosen_game
 
 if TYPE_CHECKING:
     from marl_meta.evaluate.ground import ThirdPartyGame
@@ -40,6 +40,7 @@ def watch(  # noqa: PLR0913 (the options of a command)
     pettingzoo: PettingZoo = None,
     kwargs: Kwargs = None,
     schema: Schema = None,
+    sides: Sides = None,
     out: Annotated[Path | None, typer.Option(help=_OUT)] = None,
     keep: Annotated[Path | None, typer.Option(help=_KEEP)] = None,
     open_page: Annotated[bool | None, typer.Option("--open/--no-open", help=_OPEN)] = None,
@@ -55,7 +56,7 @@ def watch(  # noqa: PLR0913 (the options of a command)
     if len(what) == 1 and is_run(Path(what[0])):
         _finish(write_gallery(Path(what[0])), open_page if open_page is not None else out is None)
         return
-    played = chosen_game(game, pettingzoo, kwargs, schema)
+    played = chosen_game(game, pettingzoo, kwargs, schema, sides)
     shown = [
         _recorded(Path(one)) if one.endswith(SUFFIX) or Path(one).is_file()
         else _play(one, played, rules, split, episodes, against, seed, deterministic=deterministic)

@@ -56,11 +56,14 @@ class GameConfig(_Section):
     episodes_per_trial: Positive
     """Episodes of one variant that are played in a row (K)."""
     entry_point: str | None
-    """`package.module:callable` that makes the ParallelEnv, for `pettingzoo` only."""
+    """`package.module:callable` that makes the PettingZoo game, parallel or turn-based, for `pettingzoo` only."""
     kwargs: dict[str, Any]
     """Arguments of the entry point."""
     observation_schema: str | None = Field(alias="schema")
     """Name or YAML file of the schema that says what a third-party observation means; null keeps it as it is."""
+    sides: dict[str, str]
+    """Teams of a third-party game by pattern of agents' names ({player_0: red}); a team called * is an agent's own.
+    Agents that no pattern fits form the team of their kind, or, where they move in turns, are each on its own."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -69,9 +72,10 @@ class GameConfig(_Section):
             raise ValueError(
                 "game=pettingzoo needs game.entry_point, such as mpe2.simple_spread_v3:parallel_env, which is not set"
             )
-        if not third_party and (self.entry_point is not None or self.kwargs or self.observation_schema is not None):
+        named = self.entry_point is not None or self.observation_schema is not None
+        if not third_party and (named or self.kwargs or self.sides):
             raise ValueError(
-                "game.entry_point, game.kwargs and game.schema are allowed with game=pettingzoo only, "
+                "game.entry_point, game.kwargs, game.schema and game.sides are allowed with game=pettingzoo only, "
                 f"not with {self.family!r}"
             )
         if self.split is not None and self.rules:

@@ -23,13 +23,18 @@ _THIRD_PARTY_MAKER = "marl_meta.interop.vector:"
 
 @dataclass(frozen=True, slots=True)
 class ThirdPartyGame:
-    """A PettingZoo ParallelEnv, as `game=pettingzoo` names it."""
+    """A PettingZoo game, parallel or turn-based, as `game=pettingzoo` names it."""
 
     entry_point: str
-    """`package.module:callable`."""
+    """`package.module:callable` or `file.py:callable`."""
     kwargs: Mapping[str, Any] = field(default_factory=dict, hash=False)
     schema: str | None = None
     """What its flat observations mean; None makes every agent one entity."""
+    sides: Mapping[str, str] = field(default_factory=dict, hash=False)
+    """Sides by pattern of agents' names, without a schema; a side called * is an agent's own, of its name.
+
+    Agents that no pattern fits are on the side of their kind, or, where they move in turns, each on its own.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +114,9 @@ def third_party_ground(game: ThirdPartyGame) -> Ground:
 
     def open_games(copies: int, episodes: int, seed: int) -> VectorGame:
         return PettingZooVector(
-            game.entry_point, game.kwargs, num_games=copies, seed=seed, episodes_per_trial=episodes, schema=game.schema
-        )
+            game.entry_point, game.kwargs, num_games=copies, seed=seed, episodes_per_trial=episodes,
+            schema=game.schema, teams=game.sides,
+        )  # fmt: skip
 
     return Ground(
         game=game.entry_point,
@@ -137,7 +143,8 @@ def trained_ground(trained_on: Mapping[str, Any], split: str | None, rules: Mapp
     if game["family"] == "pettingzoo":
         if split is not None or rules is not None:
             raise UserError("A third-party game has no splits and no rules; its arguments are given with --kwargs.")
-        return third_party_ground(ThirdPartyGame(game["entry_point"], game["kwargs"], game["schema"]))
+        sides = game.get("sides", {})  # teams of earlier versions do not say
+        return third_party_ground(ThirdPartyGame(game["entry_point"], game["kwargs"], game["schema"], sides))
     family = load_family(game["family"])
     if split is None and rules is None:
         split = held_out_split(family, game.get("split"))

@@ -197,7 +197,7 @@ def game_record(ground: Ground, game: VectorGame, seed: int) -> GameRecord:
     third = ground.third_party
     return GameRecord(
         name=ground.game, family=False, api="vector", entry_point=third.entry_point, kwargs=dict(third.kwargs),
-        schema=third.schema, seed=seed, first_game=0,
+        schema=third.schema, sides=dict(third.sides) or None, seed=seed, first_game=0,
     )  # fmt: skip
 
 

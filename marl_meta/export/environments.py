@@ -40,7 +40,7 @@ def place_of(env: Any, schema: str | None = None) -> Place:
     cannot be found out what would make one, and for games whose observations a team cannot read.
     """
     from marl_meta.interop.origin import origin
-    from marl_meta.interop.turns import our_game
+    from marl_meta.interop.turn_game import our_game
 
     game = our_game(env)
     if game is not None:

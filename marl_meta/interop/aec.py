@@ -11,7 +11,7 @@ from pettingzoo.utils import parallel_to_aec
 
 from marl_meta.games import Family
 from marl_meta.interop.parallel import make
-from marl_meta.interop.turns import in_turns
+from marl_meta.interop.turn_game import in_turns
 
 
 def make_aec(

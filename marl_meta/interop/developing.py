@@ -11,7 +11,7 @@ import numpy.typing as npt
 from gymnasium import spaces
 
 from marl_meta.interop.taping import Tape, TapedEpisode
-from marl_meta.interop.turns import our_game
+from marl_meta.interop.turn_game import our_game
 from marl_meta.replay.digest import Chain
 from marl_meta.replay.encoding import encode_numbers, encode_rewards, ends_of, team_returns
 from marl_meta.replay.packing import pack

@@ -1,4 +1,4 @@
-"""From an entry point string to a PettingZoo ParallelEnv that the trainer can step."""
+"""From an entry point string to a PettingZoo game that can be stepped."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from gymnasium.spaces import Space
 from pettingzoo import AECEnv, ParallelEnv
 from pettingzoo.utils import aec_to_parallel
 
+from marl_meta.interop.turns import Turns
 from marl_meta.resources import load_symbol
 from marl_meta.types import UserError
 from marl_meta.wording import one_line
 
 
 class Environment(Protocol):
-    """What the trainer uses of PettingZoo's ParallelEnv (which ships no types)."""
+    """What is used of PettingZoo's ParallelEnv (which ships no types), and what `Turns` makes of an AECEnv."""
 
     possible_agents: list[Any]
     agents: list[Any]
@@ -44,23 +45,16 @@ def make_environment(
     wrappers: Sequence[Mapping[str, Any]] = (),
     folder: Path | None = None,
 ) -> Environment:
-    """Return the ParallelEnv that `entry_point` makes from `kwargs`, inside `wrappers`, outermost last.
+    """Return the game that `entry_point` makes from `kwargs`, inside `wrappers`, outermost last.
 
     A wrapper is `{wrapper: "module:callable", ...}`; it is called with the game and its other entries, for
-    instance `{wrapper: "supersuit:resize_v1", x_size: 8, y_size: 8}`. An AECEnv whose agents all act once in a
-    cycle (`metadata["is_parallelizable"]`) is converted. Anything else raises UserError. `folder` is where code that
-    is named as `file.py:callable` lies.
+    instance `{wrapper: "supersuit:resize_v1", x_size: 8, y_size: 8}`. A ParallelEnv is returned as it is, and so is an
+    AECEnv whose agents all act once in a cycle (`metadata["is_parallelizable"]`), after conversion; any other AECEnv is
+    played in turns. Anything else raises UserError. `folder` is where code that is named as `file.py:callable` lies.
     """
     game = wrapped(call(entry_point, folder, (), kwargs), wrappers, folder)
-    if isinstance(game, AECEnv):
-        if not game.metadata.get("is_parallelizable", False):
-            raise UserError(
-                f"Entry point {entry_point!r} makes a turn-based AECEnv; only a ParallelEnv, or an AECEnv whose "
-                "metadata says is_parallelizable, can be stepped by all agents at once."
-            )
-        game = aec_to_parallel(game)
-    if not isinstance(game, ParallelEnv):
-        raise UserError(f"Entry point {entry_point!r} makes a {type(game).__name__}, not a PettingZoo ParallelEnv.")
+    if not isinstance(game, AECEnv | ParallelEnv):
+        raise UserError(f"Entry point {entry_point!r} makes a {type(game).__name__}, which is no PettingZoo game.")
     try:
         fixed = bool(game.possible_agents)
     except AttributeError:  # PettingZoo leaves it out where agents are made as a game goes on
@@ -69,7 +63,10 @@ def make_environment(
         raise UserError(
             f"Entry point {entry_point!r} makes a game without possible_agents; a fixed set of agents is needed."
         )
-    return cast("Environment", game)
+    if isinstance(game, ParallelEnv):
+        return cast("Environment", game)
+    at_once = game.metadata.get("is_parallelizable", False)
+    return cast("Environment", aec_to_parallel(game)) if at_once else Turns(game)
 
 
 def wrapped(game: Any, wrappers: Sequence[Mapping[str, Any]], folder: Path | None) -> Any:

@@ -12,7 +12,7 @@ from pettingzoo.utils import BaseParallelWrapper, BaseWrapper
 from pettingzoo.utils.conversions import aec_to_parallel_wrapper, parallel_to_aec_wrapper
 
 from marl_meta.interop.schemas import SCHEMAS
-from marl_meta.interop.turns import our_game
+from marl_meta.interop.turn_game import our_game
 from marl_meta.replay.record import GameRecord
 from marl_meta.replay.recorder import changed_rules, rules_card
 from marl_meta.types import UserError

@@ -15,8 +15,12 @@ from marl_meta.interop.entry import Environment, make_environment
 from marl_meta.interop.schema_format import Schema
 from marl_meta.interop.schema_maps import ENTITY_FEATURES, Reading, compile_schema, group_of, private_names
 from marl_meta.interop.spaces import ActionCodec, ObservationCodec, action_codec, observation_codec
+from marl_meta.interop.turns import Turns
 from marl_meta.types import BoundRule, IntArray, Layout, SmallIntArray, TeamLayout, UserError
 from marl_meta.wording import listed
+
+OWN = "*"
+"""What a team is called that is an agent's own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,9 +32,14 @@ class GameSource:
     kinds: Mapping[str, str] = field(default_factory=dict)
     """Kinds by pattern of agents' names; agents that no pattern fits have their name's prefix."""
     teams: Mapping[str, str] = field(default_factory=dict)
-    """Teams by pattern of agents' names; agents that no pattern fits form the team of their kind."""
+    """Teams by pattern of agents' names; a team called * is an agent's own, of its name.
+
+    Agents that no pattern fits form the team of their kind, or, where they move in turns, are each on its own.
+    """
     wrappers: Sequence[Mapping[str, Any]] = ()
     folder: Path | None = None
+    strict: bool = True
+    """Whether games are refused whose observations cannot become vectors. Else those are left out."""
 
     def make(self, kwargs: Mapping[str, Any]) -> Environment:
         """Return a new game; raises UserError if these arguments do not make one that can be trained on."""
@@ -85,10 +94,13 @@ def plan_game(source: GameSource, kwargs: Mapping[str, Any]) -> GamePlan:
         if not all(isinstance(name, str) for name in names):
             raise UserError(f"Agents of {source.entry_point!r} must be named by texts, not {listed(names)}.")
         kinds = {name: _kind(source, name) for name in names}
-        teams = {name: _team(source, name, kinds[name]) for name in names}
+        alone = isinstance(environment, Turns)
+        teams = {name: _team(source, name, name if alone else kinds[name]) for name in names}
         order = [name for team in dict.fromkeys(teams.values()) for name in names if teams[name] == team]
         where = {name: f"Agent {name!r} of {source.entry_point!r}" for name in names}
-        observations = tuple(observation_codec(environment.observation_space(name), where[name]) for name in order)
+        observations = tuple(
+            observation_codec(environment.observation_space(name), where[name], strict=source.strict) for name in order
+        )
         actions = tuple(action_codec(environment.action_space(name), where[name]) for name in order)
     finally:
         environment.close()
@@ -124,10 +136,11 @@ def _kind(source: GameSource, agent: str) -> str:
     return _fitting(source.kinds, agent) or re.sub(r"[_-]?\d+$", "", agent) or agent
 
 
-def _team(source: GameSource, agent: str, kind: str) -> str:
+def _team(source: GameSource, agent: str, usual: str) -> str:
     if source.schema is not None:
         return group_of(source.schema, agent).team
-    return _fitting(source.teams, agent) or kind
+    found = _fitting(source.teams, agent) or usual
+    return agent if found == OWN else found
 
 
 def _fitting(patterns: Mapping[str, str], agent: str) -> str | None:

@@ -12,6 +12,7 @@ from marl_meta.interop.entry import Environment
 from marl_meta.interop.plan import GamePlan
 from marl_meta.interop.reconstruct import remember
 from marl_meta.interop.spaces import legal_actions
+from marl_meta.interop.turns import Turns
 from marl_meta.types import BoolArray, FloatArray, UserError
 
 
@@ -24,8 +25,9 @@ class RunningGame:
         self.vectors: FloatArray = np.zeros((n, observation_size), np.float32)
         """Flat observations; zero for agents that are not in the game."""
         self.alive: BoolArray = np.zeros(n, bool)
-        """Who is shown an observation now: agents that act, and for one last time those that just ended."""
+        """Who is shown an observation now: agents that play, and for one last time those that just ended."""
         self.acting: BoolArray = np.zeros(n, bool)
+        """Who acts now: all that play, or whose turn it is."""
         self.acted: BoolArray = np.zeros(n, bool)
         """Who acted in the transition that led here."""
         self.action_mask: BoolArray = np.zeros((n, num_actions), bool)
@@ -39,7 +41,10 @@ class RunningGame:
         entities = len(plan.kinds)
         self.places: FloatArray = np.full((entities, 2), np.nan, np.float32)
         """Where objects are that were seen in this episode, for games that show only the nearest."""
+        self.original: dict[str, tuple[Any, Mapping[str, Any]]] = {}
+        """What the game itself shows those who play: observation and info, by agent."""
         self._environment = environment
+        self._playing: BoolArray = np.zeros(n, bool)
         self._ended: BoolArray = np.zeros(n, bool)
         self._all_actions = np.zeros((n, num_actions), bool)
         for i, codec in enumerate(plan.actions):
@@ -70,19 +75,20 @@ class RunningGame:
         }
         self.log.append(played)
         self.acted = self.acting.copy()
+        played_on = self._playing.copy()
         observations, rewards, terminations, truncations, infos = self._environment.step(decoded)
         playing = set(self._environment.agents)
         for i, agent in enumerate(self.plan.agents):
-            acted = bool(self.acted[i])
+            there = bool(played_on[i])
             cut = bool(truncations.get(agent, False))
             # An agent that leaves the game without a word ended by its rules.
             ended = bool(terminations.get(agent, False)) or (agent not in playing and not cut)
-            self.reward[i] = np.float32(np.asarray(rewards.get(agent, 0.0)).item()) if acted else 0.0
-            self.terminated[i] = acted and ended
-            self.truncated[i] = acted and cut and not ended
+            self.reward[i] = np.float32(np.asarray(rewards.get(agent, 0.0)).item()) if there else 0.0
+            self.terminated[i] = there and ended
+            self.truncated[i] = there and cut and not ended
         self._ended |= self.terminated | self.truncated
         self._look(observations, infos)
-        self.over = not self.acting.any()
+        self.over = not self._playing.any()
 
     def replay(self, seed: int, actions: npt.NDArray[np.integer[Any]]) -> None:
         """Go to where the episode of `seed` is after `actions` [T,n]; what came of the last step is forgotten."""
@@ -102,15 +108,20 @@ class RunningGame:
     def _look(self, observations: Mapping[str, Any], infos: Mapping[str, Any]) -> None:
         """Read what the game shows after a reset or a step."""
         playing = set(self._environment.agents)
+        asked = {self._environment.turn} if isinstance(self._environment, Turns) else playing
+        self.original = {}
         for i, agent in enumerate(self.plan.agents):
-            self.acting[i] = agent in playing and not self._ended[i]
-            self.alive[i] = self.acting[i] or self.terminated[i] or self.truncated[i]
+            self._playing[i] = agent in playing and not self._ended[i]
+            self.acting[i] = self._playing[i] and agent in asked
+            self.alive[i] = self._playing[i] or self.terminated[i] or self.truncated[i]
             self.action_mask[i] = self._all_actions[i]
             if not self.alive[i]:
                 self.vectors[i] = 0.0
             elif agent in observations:  # else it keeps what it saw last, as one that ended and is shown nothing more
                 codec = self.plan.observations[i]
                 self.vectors[i, : codec.size] = codec.encode(observations[agent])
+            if self._playing[i] and agent in observations:
+                self.original[agent] = observations[agent], infos.get(agent, {})
             if self.acting[i]:
                 where = f"Agent {agent!r}"
                 mask = legal_actions(observations.get(agent), infos.get(agent, {}), self.plan.actions[i], where)

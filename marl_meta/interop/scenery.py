@@ -17,7 +17,7 @@ from marl_meta.interop.parallel import ParallelGame
 from marl_meta.interop.plan import GamePlan, GameSource, plan_game
 from marl_meta.interop.reconstruct import reconstruct, remember
 from marl_meta.interop.schemas import load_schema
-from marl_meta.interop.turns import our_game
+from marl_meta.interop.turn_game import our_game
 from marl_meta.replay.encoding import encode_board, encode_particles
 from marl_meta.replay.record import GameRecord, Scene
 from marl_meta.replay.recorder import PARTICLES

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from gymnasium import spaces
 
-from marl_meta.types import BoolArray, FloatArray, UserError
+from marl_meta.types import BoolArray, FloatArray, IntArray, UserError
 
-LARGEST_OBSERVATION = 4096
+LARGEST_OBSERVATION = 16384
 """Numbers in one agent's observation beyond which a game is refused: an image wants a wrapper that shrinks it."""
 
 LARGEST_PRODUCT = 64
@@ -25,7 +25,7 @@ _ACTIONS = "only Discrete and MultiDiscrete actions are allowed"
 
 @dataclass(frozen=True, slots=True)
 class ObservationCodec:
-    """How one agent's observation becomes a vector of `size` numbers."""
+    """How one agent's observation becomes a vector of `size` numbers, or nothing where that is 0."""
 
     space: spaces.Space[Any]
     size: int
@@ -35,6 +35,8 @@ class ObservationCodec:
 
     def encode(self, value: Any) -> FloatArray:
         """Return the observation as float32 [size]: boxes row by row, discrete values one-hot, bytes as 0 to 1."""
+        if not self.size:
+            return np.zeros(0, np.float32)
         if self.keys is not None:
             value = value[self.keys[0]] if len(self.keys) == 1 else {key: value[key] for key in self.keys}
         flat = np.asarray(spaces.flatten(self.space, value), dtype=np.float32)
@@ -42,7 +44,7 @@ class ObservationCodec:
 
     def encode_all(self, values: Sequence[Any]) -> FloatArray:
         """Return many observations as float32 [T,size], each as `encode` does."""
-        if self.keys is None and isinstance(self.space, spaces.Box) and self.scale == 1.0:
+        if self.size and self.keys is None and isinstance(self.space, spaces.Box) and self.scale == 1.0:
             return np.stack(values).astype(np.float32).reshape(len(values), -1)
         return np.stack([self.encode(value) for value in values])
 
@@ -54,6 +56,13 @@ class ActionCodec:
     space: spaces.Discrete | spaces.MultiDiscrete
     count: int
 
+    @property
+    def digits(self) -> tuple[IntArray, IntArray] | None:
+        """How many values each part of an action has, and the least of each; None where an action is one number."""
+        if isinstance(self.space, spaces.Discrete):
+            return None
+        return self.space.nvec.astype(np.int64), np.asarray(self.space.start, np.int64)
+
     def decode(self, number: int) -> Any:
         """Return the action that the game understands; raises UserError for a number it does not have."""
         if not 0 <= number < self.count:
@@ -63,19 +72,32 @@ class ActionCodec:
         digits = np.array(np.unravel_index(number, tuple(self.space.nvec.ravel())), dtype=self.space.dtype)
         return digits.reshape(self.space.shape) + self.space.start
 
+    def encode(self, action: Any) -> int:
+        """Return the number of an action that the game understands: what `decode` makes it of."""
+        if isinstance(self.space, spaces.Discrete):
+            return int(action) - int(self.space.start)
+        digits = (np.asarray(action) - self.space.start).ravel()
+        return int(np.ravel_multi_index(tuple(digits), tuple(self.space.nvec.ravel())))
 
-def observation_codec(space: spaces.Space[Any], where: str) -> ObservationCodec:
-    """Return the codec of an agent's observation space, or raise UserError saying which spaces are known."""
+
+def observation_codec(space: spaces.Space[Any], where: str, *, strict: bool = True) -> ObservationCodec:
+    """Return the codec of an agent's observation space, or raise UserError saying which spaces are known.
+
+    What cannot become a vector, or only one that is too long, is left out where nobody is `strict`.
+    """
     keys: tuple[str, ...] | None = None
     if isinstance(space, spaces.Dict) and _MASK in space.spaces:
         keys = tuple(key for key in space.spaces if key != _MASK)
         space = space[keys[0]] if len(keys) == 1 else spaces.Dict({key: space[key] for key in keys})
-    if not _is_flat(space):
+    flat = _is_flat(space)
+    size = int(spaces.flatdim(space)) if flat else 0
+    if not strict and not 0 < size <= LARGEST_OBSERVATION:
+        return ObservationCodec(space=space, size=0, keys=keys, scale=1.0)
+    if not flat:
         raise UserError(
             f"{where} has the observation space {_short(space)}; known are Box, Discrete, MultiDiscrete, MultiBinary, "
             "and Dict or Tuple of those, with or without an action_mask."
         )
-    size = int(spaces.flatdim(space))
     if not 0 < size <= LARGEST_OBSERVATION:
         raise UserError(
             f"{where} has observations of {size} numbers; 1 to {LARGEST_OBSERVATION} are allowed "

@@ -1,102 +1,89 @@
-"""A board game of ours as a PettingZoo AECEnv, in which players act in turn."""
+"""A turn-based PettingZoo game (an AECEnv), stepped a turn at a time through the interface of those who move at once.
+
+PettingZoo lets an agent that is out of the game take one more turn, with the action None, and leave. Here these turns
+are taken at once, so that whoever's turn it is can act. An agent ends in the step in which it leaves; until then it is
+there and is paid. What an agent is paid in a step is what the turns of that step paid it, so that its rewards add up to
+those that `env.last()` tells it.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-from gymnasium import spaces
-from gymnasium.utils import EzPickle
-from pettingzoo import AECEnv
-from pettingzoo.utils import wrappers
+import numpy as np
+from gymnasium.spaces import Space
 
-from marl_meta.interop.boards import Board
-from marl_meta.interop.parallel import ParallelGame, Picture
-from marl_meta.types import FloatArray
-
-ILLEGAL_REWARD = -1
-"""What an illegal move costs, which ends the game, as in PettingZoo's connect_four_v3."""
+from marl_meta.interop.origin import core_of
+from marl_meta.types import UserError
 
 
-def in_turns(game: ParallelGame) -> AECEnv:
-    """Return a board game in PettingZoo's wrappers for such games: an illegal move loses it."""
-    env = wrappers.TerminateIllegalWrapper(TurnGame(game), illegal_reward=ILLEGAL_REWARD)
-    return wrappers.OrderEnforcingWrapper(wrappers.AssertOutOfBoundsWrapper(env))
+class Turns:
+    """An AECEnv as `RunningGame` steps it; `turn` says whose turn it is."""
 
+    def __init__(self, game: Any) -> None:
+        self._game = game
+        self.possible_agents: list[Any] = list(game.possible_agents)
+        self.agents: list[Any] = []
+        """Who plays."""
+        self.turn: Any = None
+        """Who acts now; None when the game is over."""
 
-class TurnGame(AECEnv, EzPickle):  # type: ignore[misc]  # PettingZoo ships no types
-    """One variant of a board game as a PettingZoo AECEnv; `parallel` is the game that it plays.
+    def reset(self, seed: int | None = None) -> tuple[dict[Any, Any], dict[Any, Any]]:
+        """Start an episode; return observations and infos of all agents."""
+        self._game.reset(seed=seed)
+        return self._shown()
 
-    With default rules its observations are those of connect_four_v3 (see `BoardView`).
-    """
+    def step(self, actions: Mapping[Any, Any]) -> tuple[dict[Any, Any], ...]:
+        """Play the action of whose turn it is; return observations, rewards, terminations, truncations and infos.
 
-    def __init__(self, parallel: ParallelGame) -> None:
-        EzPickle.__init__(self, parallel)
-        super().__init__()
-        self.parallel = parallel
-        self.metadata = {**parallel.metadata, "is_parallelizable": False}
-        self.render_mode = parallel.render_mode
-        self.rules, self.variant_id = parallel.rules, parallel.variant_id
-        self.possible_agents: list[str] = list(parallel.possible_agents)
-        self.agents: list[str] = []
-        self.state_space = parallel.state_space
+        Ends are told of agents that have left. Those have the observation of the moment before they left.
+        """
+        core = core_of(self._game)
+        rewards: dict[Any, float] = {}
+        ended: tuple[dict[Any, bool], dict[Any, bool]] = ({}, {})
+        self._game.step(actions[self.turn])
+        _pay(rewards, core.rewards)
+        observations, infos = self._shown()
+        for _ in range(len(core.agents)):
+            agent = core.agent_selection
+            flags = (bool(core.terminations[agent]), bool(core.truncations[agent]))
+            if not any(flags):
+                break
+            ended[0][agent], ended[1][agent] = flags
+            self._game.step(None)
+            _pay(rewards, core.rewards)
+            if agent in core.agents:
+                raise UserError(f"The agent {agent!r} is out of the game, and does not leave it on the action None.")
+        if ended[0]:
+            still_there, their_infos = self._shown()
+            observations |= still_there
+            infos |= their_infos
+        return observations, rewards, *ended, infos
 
-    def observation_space(self, agent: str) -> spaces.Space[Any]:
-        """Return the space of a player's observations."""
-        return self.parallel.observation_space(agent)
+    def observation_space(self, agent: Any) -> Space[Any]:
+        """Return the space of an agent's observations."""
+        space: Space[Any] = self._game.observation_space(agent)
+        return space
 
-    def action_space(self, agent: str) -> spaces.Discrete:
-        """Return the space of a player's actions."""
-        return self.parallel.action_space(agent)
-
-    def reset(self, seed: int | None = None, options: dict[str, Any] | None = None) -> None:
-        """Start a game, afresh from `seed` or else going on with the random stream."""
-        _, self.infos = self.parallel.reset(seed, options)
-        self.agents = list(self.possible_agents)
-        self.rewards: dict[str, float] = dict.fromkeys(self.agents, 0.0)
-        self._cumulative_rewards: dict[str, float] = dict.fromkeys(self.agents, 0.0)
-        self.terminations = dict.fromkeys(self.agents, False)
-        self.truncations = dict.fromkeys(self.agents, False)
-        self.agent_selection = self._to_move()
-
-    def observe(self, agent: str) -> Board:
-        """Return what a player sees of the board, and what it may play."""
-        game = self.parallel
-        assert game.board is not None
-        moves = agent == self.agent_selection
-        return game.board(game.shown, self.possible_agents.index(agent), moves=moves)
-
-    def step(self, action: int | None) -> None:
-        """Play the action of the player whose turn it is."""
-        mover = self.agent_selection
-        if self.terminations[mover] or self.truncations[mover]:
-            self._was_dead_step(action)
-            return
-        self._cumulative_rewards[mover] = 0.0
-        played = self.parallel.step(dict.fromkeys(self.agents, action))
-        _, self.rewards, self.terminations, self.truncations, self.infos = played
-        self._accumulate_rewards()
-        other = self.possible_agents.index(mover) - 1  # of two
-        self.agent_selection = self._to_move() if self.parallel.agents else self.possible_agents[other]
-
-    def state(self) -> FloatArray:
-        """Return both players' planes in a row, one after the other."""
-        return self.parallel.state()
-
-    def render(self) -> Picture | None:
-        """Return a picture uint8 [H,W,3] (render mode rgb_array), or show it in a window (human)."""
-        return self.parallel.render()
+    def action_space(self, agent: Any) -> Space[Any]:
+        """Return the space of an agent's actions."""
+        space: Space[Any] = self._game.action_space(agent)
+        return space
 
     def close(self) -> None:
-        """Close the game, and its window if there is one."""
-        self.parallel.close()
+        """Release what the game holds."""
+        self._game.close()
 
-    def _to_move(self) -> str:
-        return self.possible_agents[int(self.parallel.shown.acting[0].argmax())]
+    def _shown(self) -> tuple[dict[Any, Any], dict[Any, Any]]:
+        """Return what everybody who is there is shown now; takes note of who that is, and whose turn it is."""
+        core = core_of(self._game)
+        self.agents = list(core.agents)
+        self.turn = core.agent_selection if self.agents else None
+        observations = {agent: self._game.observe(agent) for agent in self.agents}
+        return observations, {agent: core.infos.get(agent, {}) for agent in self.agents}
 
 
-def our_game(env: Any) -> ParallelGame | None:
-    """Return the game of ours that an environment plays, whatever it is wrapped in; None where it is another one."""
-    inner = env.unwrapped
-    if isinstance(inner, TurnGame):
-        return inner.parallel
-    return inner if isinstance(inner, ParallelGame) else None
+def _pay(rewards: dict[Any, float], paid: Mapping[Any, Any]) -> None:
+    for agent, reward in paid.items():
+        rewards[agent] = rewards.get(agent, 0.0) + float(np.asarray(reward).item())

@@ -27,6 +27,7 @@ from marl_meta.interop.observing import observe
 from marl_meta.interop.plan import Arrangement, GamePlan, GameSource, Slots, arrange, plan_game
 from marl_meta.interop.running import RunningGame
 from marl_meta.interop.schemas import load_schema
+from marl_meta.interop.spaces import ActionCodec
 from marl_meta.types import FloatArray, IntArray, Layout, Observation, Snapshot, Step, UserError, Variant
 from marl_meta.wording import listed
 
@@ -46,7 +47,10 @@ class PettingZooVector:
     With one (a name in `schemas.SCHEMAS`, the path of a YAML file, or plain data) its observation becomes entities; if
     the schema names a family of ours, the layout and the visible rules are that family's, so that teams of the one
     play the other (numbers beyond the family's ranges are told as the nearest within). `kinds` and `teams` say by
-    patterns of names what names alone do not (`{"player_1": "second"}`).
+    patterns of names what names alone do not (`{"player_1": "second"}`; `{"*": "*"}` makes every agent a team).
+    Without them agents of one kind are a team, or every agent is, where they move in turns.
+
+    Observations that cannot become vectors are refused, or left out where nobody is `strict`: there are `original`s.
 
     With `variants` (whose rules are arguments of the entry point, beside `kwargs`) game b keeps variant b, or with
     `fixed=False` draws one at the start of every trial.
@@ -66,6 +70,7 @@ class PettingZooVector:
         teams: Mapping[str, str] | None = None,
         wrappers: Sequence[Mapping[str, Any]] = (),
         folder: Path | None = None,
+        strict: bool = True,
         family: Family | None = None,
         variants: Sequence[Variant] | None = None,
         fixed: bool = True,
@@ -80,6 +85,7 @@ class PettingZooVector:
             teams=teams or {},
             wrappers=wrappers,
             folder=folder,
+            strict=strict,
         )
         given = dict(kwargs or {})
         self._kwargs = [given] if variants is None else [{**given, **variant.rules} for variant in variants]
@@ -92,7 +98,7 @@ class PettingZooVector:
             self._variants = [_variant_of(family, self._source.schema.family_rules(given))]
             shared = make_vec(family, num_games=1, rules=_allowed(family, self._variants[0].rules)).layout
         else:
-            name = entry_point.partition(":")[0].rpartition(".")[2]
+            name = game_name(entry_point)
             self._variants = [Variant(family=name, rules=given, variant_id=variant_id(name, given))]
         self._arranged: Arrangement = arrange(
             self._source,
@@ -202,6 +208,15 @@ class PettingZooVector:
         for row in np.flatnonzero(game_over):
             self._begin_episode(int(row), new_trial=bool(trial_over[row]))
         return Step(self._observe(), reward, terminated, truncated, game_over, trial_over, final)
+
+    def original(self, b: int, slot: int) -> tuple[Any, Mapping[str, Any]]:
+        """Return what the game itself shows the agent of a slot, which plays: its observation and its info."""
+        return self._running()[b].original[self._agent_of(b, slot)]
+
+    def codec(self, b: int, slot: int) -> ActionCodec:
+        """Return how actions of the agent of a slot are numbered."""
+        plan: GamePlan = self._plans[self._variant[b]]
+        return plan.actions[plan.agents.index(self._agent_of(b, slot))]
 
     def snapshot(self) -> Snapshot:
         """Return seeds, counters and the running episodes' actions; `restore` of it plays these again."""
@@ -318,6 +333,10 @@ class PettingZooVector:
         variant = int(self._variant[b])
         return self._arranged.slots[variant].entities[: len(self._plans[variant].agents)]
 
+    def _agent_of(self, b: int, slot: int) -> str:
+        plan: GamePlan = self._plans[self._variant[b]]
+        return plan.agents[int(np.flatnonzero(self._agent_slots(b) == slot)[0])]
+
     def _begin_episode(self, b: int, *, new_trial: bool) -> None:
         if new_trial:
             self._trial[b] += 1
@@ -335,6 +354,12 @@ class PettingZooVector:
         reward = np.zeros((self.num_games, self.num_agents), np.float32)
         nobody, none = np.zeros(reward.shape, bool), np.zeros(self.num_games, bool)
         return Step(self._observe(), reward, nobody, nobody.copy(), none, none.copy(), final=None)
+
+
+def game_name(entry_point: str) -> str:
+    """Return what a third-party game is called: its module, or the file that it is made in."""
+    module = entry_point.rpartition(":")[0]
+    return Path(module).stem if module.endswith(".py") else module.rpartition(".")[2]
 
 
 def _variant_of(family: Family, rules: Mapping[str, Any]) -> Variant:

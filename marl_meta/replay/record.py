@@ -97,6 +97,7 @@ class GameRecord(Part):
     wrappers: Listed[dict[str, Any]] = Field(default_factory=list)
     # `schema` is a name of pydantic's own.
     observation_schema: str | None = Field(default=None, alias="schema")
+    sides: dict[str, str] | None = None
     seed: int | None = None
     first_game: Count | None = None
 

@@ -18,13 +18,17 @@ _MAKERS = ("env", "raw_env", "parallel_env")
 _WRAPPER = re.compile(r"supersuit:\w+_v\d+")
 
 
+def is_well_known(entry_point: str) -> bool:
+    """Return whether an entry point is that of a game in a well-known collection."""
+    module, _, symbol = entry_point.partition(":")
+    return any(module == one or module.startswith(f"{one}.") for one in _COLLECTIONS) and symbol in _MAKERS
+
+
 def check_trusted(game: GameRecord) -> None:
     """Raise UserError where a replay names code that is none of the well-known collections of games."""
     if game.family or game.entry_point is None:
         return
-    module, _, symbol = game.entry_point.partition(":")
-    known = any(module == one or module.startswith(f"{one}.") for one in _COLLECTIONS) and symbol in _MAKERS
-    strange = [game.entry_point] if not known else []
+    strange = [game.entry_point] if not is_well_known(game.entry_point) else []
     strange += [str(one.get("wrapper")) for one in game.wrappers if not _WRAPPER.fullmatch(str(one.get("wrapper")))]
     if strange:
         raise UserError(

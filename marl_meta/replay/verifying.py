@@ -111,6 +111,7 @@ def _rebuilt(played: GameRecord, family: str | Path | Family | None, episodes: i
         return PettingZooVector(
             played.entry_point, played.kwargs, seed=played.seed, first_game=played.first_game,
             episodes_per_trial=episodes, schema=played.observation_schema, wrappers=played.wrappers,
+            teams=played.sides, strict=False,
         )  # fmt: skip
     chosen, variant = family_of(played, family)
     return make_vec(

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from marl_meta.evaluate.lineup import Player, random_player, scripted_players, team_player
 from marl_meta.games import Family
 from marl_meta.team import ZOO, Team, load_team
 from marl_meta.tournament.outsiders.limits import Limits
-from marl_meta.tournament.outsiders.process import ExecPlayer, ForeignPlayer
+from marl_meta.tournament.outsiders.process import ExecPlayer, ForeignPlayer, open_player
 from marl_meta.tournament.outsiders.specs import Spec, parse
 from marl_meta.tournament.plan import EntrantPlan
 from marl_meta.types import TeamLayout, UserError, VectorGame
@@ -46,15 +46,16 @@ class Entrant:
 
     def outsider(self, limits: Limits, seed: int) -> ForeignPlayer | ExecPlayer:
         """Return an entrant from outside, whose process has not begun."""
-        if self.spec.kind == "exec":
-            return ExecPlayer(self.spec.target, limits, seed, self.name, self.spec.folder)
-        return ForeignPlayer(self.spec, limits, seed)
+        return open_player(self.spec, limits, seed)
 
 
 def load_entrants(
-    plans: Sequence[EntrantPlan], family: Family, *, deterministic: bool = False
+    plans: Sequence[EntrantPlan], family: Family | None, *, deterministic: bool = False
 ) -> dict[str, Entrant]:  # fmt: skip
-    """Return the entrants by name; raises UserError for a spec that names nobody, and for a team that has changed."""
+    """Return the entrants by name; `family` is whose hand-written players may take part.
+
+    Raises UserError for a spec that names nobody, and for a team that has changed.
+    """
     found = {}
     for plan in plans:
         entrant = _entrant(plan.name, parse(f"{plan.name}={plan.spec}"), family, deterministic=deterministic)
@@ -67,9 +68,14 @@ def load_entrants(
     return found
 
 
-def _entrant(name: str, spec: Spec, family: Family, *, deterministic: bool) -> Entrant:
+def _entrant(name: str, spec: Spec, family: Family | None, *, deterministic: bool) -> Entrant:
     match spec.kind:
         case "builtin":
+            if family is None:
+                raise UserError(
+                    f"{spec.text!r} cannot play this game: hand-written players play families of ours, and third-party "
+                    "games whose schema names one (--schema)."
+                )
             scripted = {player.name: player for player in scripted_players(family)}
             if spec.target not in scripted:
                 there = listed(scripted) or "none"
@@ -82,10 +88,11 @@ def _entrant(name: str, spec: Spec, family: Family, *, deterministic: bool) -> E
             return Entrant(name, spec, random_player())
 
 
-def check_sides(entrants: Mapping[str, Entrant], game: VectorGame, sides: Sequence[str]) -> None:
-    """Raise UserError unless every entrant can play every side of the game."""
+def check_sides(entrants: Mapping[str, Entrant], game: VectorGame, sides: Iterable[str]) -> None:
+    """Raise UserError unless every entrant can play every side of the game, and reads what it shows."""
     layouts: dict[str, TeamLayout] = {team.name: team for team in game.layout.teams}
     for entrant in entrants.values():
         for side in sides:
             if not entrant.player.can_play(layouts[side]):
                 raise UserError(f"The entrant {entrant.name!r} cannot play {side!r} (role {layouts[side].kind!r}).")
+            entrant.player.make(game, side, 0)

@@ -12,17 +12,17 @@ from typing import Any
 
 import numpy as np
 
-from marl_meta.games import make_vec
-from marl_meta.games.flat import flattener
 from marl_meta.players import RandomPlayer
 from marl_meta.replay.record import MOST_LOG, ReplayRecord, Series, Status
 from marl_meta.replay.recorder import Recorder
 from marl_meta.rollout import Controller
-from marl_meta.tournament.outsiders.player import Choice, Fault, FaultKind, SeriesInfo
+from marl_meta.tournament.arena import Portion
+from marl_meta.tournament.outsiders.player import Fault, FaultKind, SeriesInfo
 from marl_meta.tournament.outsiders.process import ExecPlayer, ForeignPlayer
 from marl_meta.tournament.playing import Hall, chunk_seed, seats_of, series_recorders
 from marl_meta.tournament.results import ChunkResult, Forfeit
 from marl_meta.tournament.schedule import Chunk
+from marl_meta.tournament.terms import Terms, terms_of
 from marl_meta.types import FloatArray, IntArray, Observation, Step, VectorGame
 
 Visitor = ForeignPlayer | ExecPlayer
@@ -48,13 +48,10 @@ def play_with_guests(
     replays: list[ReplayRecord] = []
     for s, seed in enumerate(chunk.seeds):
         for v, variant in enumerate(hall.variants):
-            game = make_vec(
-                hall.family, num_games=1, rules=variant.rules, seed=hall.plan.seed, episodes_per_trial=games,
-                first_game=seed * variants + v,
-            )  # fmt: skip
+            game = hall.arena.open(Portion((v,), (seed,)))
             try:
                 wanted = chunk.group == 0 and s == 0 and v < hall.plan.replays
-                recorder = series_recorders(hall, chunk, game, [v])[0] if wanted else None
+                recorder = series_recorders(hall, chunk, game, {v: 0})[0] if wanted else None
                 table = _Table(hall, chunk, game, guests, variant.rules, seed * variants + v, recorder)
                 faults: dict[str, Fault] = {}
                 for k in range(games):
@@ -91,9 +88,7 @@ class _Guest:
     player: Visitor
     slots: IntArray
     names: list[str]
-    flatten: Callable[[Observation, int, int], FloatArray]
-    counts: IntArray
-    """[n] how many actions there are."""
+    terms: Terms
     seed: int
     ready: bool = False
     """Whether it has been told about the series."""
@@ -101,16 +96,13 @@ class _Guest:
     def act(self, observation: Observation, step: int) -> IntArray:
         """Return its actions [1,n]; raises Fault."""
         acting = [i for i, slot in enumerate(self.slots) if observation.acting[0, slot]]
-        shown = {self.names[i]: self.flatten(observation, 0, int(self.slots[i])) for i in acting}
-        masks = {i: observation.action_mask[0, self.slots[i], : self.counts[i]] for i in acting}
-        infos = {
-            self.names[i]: {} if mask.all() else {"action_mask": mask.astype(np.int8)} for i, mask in masks.items()
-        }
+        told = {self.names[i]: self.terms.shown(observation, int(self.slots[i])) for i in acting}
         actions = np.zeros((1, len(self.slots)), np.int64)
         if acting:
+            shown, infos = ({name: one[part] for name, one in told.items()} for part in (0, 1))
             answered = self.player.act(shown, infos, step)
             for i in acting:
-                actions[0, i] = int(answered[self.names[i]])
+                actions[0, i] = self.terms.number(int(self.slots[i]), answered[self.names[i]])
         return actions
 
     def observe(self, step: Step) -> None:
@@ -136,7 +128,7 @@ class _Table:
         self._observation = game.reset().observation
         if recorder is not None:
             recorder.begin(self._observation)
-        flatten = flattener(game.layout, self._observation, rules)
+        terms = terms_of(game, self._observation, rules)
         for index, (seat, name) in enumerate(chunk.seating):
             slots = self._seats[seat]
             present = slots[self._observation.present[0, slots]]
@@ -144,8 +136,7 @@ class _Table:
             seed = chunk_seed(hall.plan, chunk, index, row)
             if seat in guests:
                 names = [game.agent_names[slot] for slot in present]
-                counts = game.action_counts[0, present]
-                self._guests[seat] = _Guest(guests[seat], present, names, flatten, counts, seed % 2**31)
+                self._guests[seat] = _Guest(guests[seat], present, names, terms, seed % 2**31)
             else:
                 self._ours[seat] = hall.entrants[name].player.make(game, seat.partition("/")[0], seed)
                 self._ours[seat].reset(1, present)
@@ -198,17 +189,14 @@ class _Table:
     def _info(self, seat: str, guest: _Guest) -> SeriesInfo:
         layout, game = self._game.layout, self._game
         there = np.flatnonzero(self._observation.present[0, : game.num_agents])
-        hidden = self._hall.family.hides(self._rules)
+        hidden = self._hall.arena.hides(self._rules)
         return SeriesInfo(
-            game=self._hall.family.name,
+            game=self._hall.arena.name,
             side=seat.partition("/")[0],
             games=self._hall.plan.games,
             own=tuple(guest.names),
             agents={game.agent_names[slot]: layout.teams[game.agent_team[slot]].name for slot in there},
-            actions={
-                name: Choice(int(count), layout.actions[: int(count)])
-                for name, count in zip(guest.names, guest.counts, strict=True)
-            },
+            actions={name: guest.terms.space(int(slot)) for name, slot in zip(guest.names, guest.slots, strict=True)},
             rules={name: value for name, value in self._rules.items() if name not in hidden},
         )
 

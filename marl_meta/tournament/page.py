@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
@@ -11,6 +12,8 @@ import numpy as np
 from marl_meta.evaluate.chart import TEAM_COLORS, ticks
 from marl_meta.evaluate.figure import FAINT, GRID, INK, Area, Dot, Figure, Line, Mark, Text, svg
 from marl_meta.evaluate.robust import Doubles
+from marl_meta.tournament.outsiders.player import FAULTS
+from marl_meta.tournament.plan import ThirdParty
 from marl_meta.tournament.schedule import Seating
 from marl_meta.tournament.standing import Standing
 
@@ -35,6 +38,11 @@ p.note, li { color: #444; font-size: 14px; } code { font-size: 13px; overflow-wr
 
 _DIRECT = "Who earns more in a game wins it; who earns more in all games of a series wins the series."
 _SWAPPED = "The sides have different roles: with sides swapped, whoever earns more on a side wins there."
+
+_TABLES = """
+At a table sit as many entrants as there are sides, and move on from side to side under the same seed. Each game
+compares everybody at the table with everybody else. Errors of ratings take all games of a table and seed as one.
+"""
 
 _METHOD = """
 Ratings are Bradley and Terry's with draws (Davidson 1970) and, where the sides have one role, a side advantage. They
@@ -97,7 +105,11 @@ def heat_map(
     links: Mapping[Seating, Sequence[str]],
 ) -> str:  # fmt: skip
     """Return a table of scores [rows,columns] with their intervals, in colors, linked to recorded series."""
-    watch = {tuple(name for _, name in seating): pages[0] for seating, pages in links.items() if pages}
+    watch: dict[tuple[str, str], str] = {}
+    for seating, pages in links.items():
+        (_, first), *others = seating
+        for _, other in others:
+            watch.setdefault((first, other), pages[0])
     lines = []
     for i, row in enumerate(rows):
         cells = [f'<td class="left">{html.escape(row)}</td>']
@@ -229,16 +241,26 @@ def _making(found: Standing) -> Iterator[str]:
     plan = found.plan
     direct = len(set(found.roles.values())) == 1
     yield f"<li>A series is {plan.games} games on one variant, memory kept. {_DIRECT if direct else _SWAPPED}</li>"
+    if plan.third_party is not None:
+        yield f"<li>The game: {_third_party(plan.third_party)}</li>"
+    if len(found.roles) > 2:
+        yield f"<li>{' '.join(_TABLES.split())}</li>"
     choice = "take their likeliest action" if plan.deterministic else "sample their actions"
-    yield f"<li>{plan.seeds} seeds of every variant, both seatings of each; seed {plan.seed}; teams {choice}.</li>"
+    yield f"<li>{plan.seeds} seeds of every variant, all seatings of each; seed {plan.seed}; teams {choice}.</li>"
     yield from (f"<li>{html.escape(' '.join(fact.split()))}</li>" for fact in _METHOD.strip().split("\n\n"))
-    circular = found.circular
-    if not np.isnan(circular.cyclic):
-        chance = "" if np.isnan(circular.noise) else f" (by chance alone it would be {circular.noise:.0%})"
-        yield f"<li>{circular.cyclic:.0%} of the differences in scores go round in circles{chance}.</li>"
+    for kind in sorted({kind for kinds in found.forfeits.values() for kind in kinds}):
+        yield f"<li>Forfeited by {html.escape(kind)}: {html.escape(FAULTS.get(kind, 'not known here'))}.</li>"
     for entrant in plan.entrants:
         weights = f", weights {entrant.weights[:16]}" if entrant.weights else ""
         yield f"<li>{html.escape(entrant.name)}: <code>{html.escape(entrant.spec)}</code>{weights}</li>"
+
+
+def _third_party(game: ThirdParty) -> str:
+    """Return what makes a game, and who is on which side of it."""
+    kwargs = [f"<code>{html.escape(json.dumps(one))}</code>" for one in game.kwargs if one]
+    roles = ", ".join(f"{html.escape(side)} (role {html.escape(role)})" for side, role in game.roles.items())
+    given = f" with {' and with '.join(kwargs)}" if kwargs else ""
+    return f"<code>{html.escape(game.entry_point)}</code>{given}; its sides are {roles}."
 
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[object]], left: int) -> str:

@@ -13,10 +13,10 @@ import numpy as np
 
 from marl_meta.evaluate.lineup import RANDOM
 from marl_meta.evaluate.robust import Doubles
-from marl_meta.games import load_family
+from marl_meta.tournament.arena import variants_and_roles
 from marl_meta.tournament.plain import decimal, number, numbers
 from marl_meta.tournament.plan import Plan
-from marl_meta.tournament.running import Played, chosen_variants
+from marl_meta.tournament.running import Played
 from marl_meta.tournament.statistics.cooperative import CrossPlay, Scores, cross_play, scores
 from marl_meta.types import UserError, Variant
 
@@ -63,13 +63,12 @@ class Partners:
     @property
     def title(self) -> str:
         """One line that says what was played."""
-        return f"{self.plan.game}, {self.plan.format.replace('_', ' ')} on {self.plan.split}"
+        return self.plan.title
 
     @property
     def about(self) -> str:
         """How much was played."""
-        series = sum(len(one.seeds) for one in self.played.results.values()) * len(self.variants)
-        return f"{len(self.names)} entrants, {len(self.variants)} variants, {series} series of {self.plan.games} games"
+        return self.played.about
 
     @property
     def columns(self) -> list[str]:
@@ -120,7 +119,7 @@ class Partners:
 def partners(played: Played) -> Partners:
     """Return what a tournament of shared teams says; raises UserError where not all of it has been played."""
     plan = played.plan
-    variants = chosen_variants(load_family(plan.game), plan.split, plan.variants)
+    variants = variants_and_roles(plan)[0]
     teams = _teams(played)
     names = [entrant.name for entrant in plan.entrants]
     random = next((one.name for one in plan.entrants if one.spec == RANDOM), None)

@@ -39,6 +39,23 @@ class EntrantPlan(BaseModel):
     """SHA-256 of a team's weights: who goes on with a tournament must find the same team."""
 
 
+class ThirdParty(BaseModel):
+    """A third-party PettingZoo game."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, serialize_by_alias=True)
+
+    entry_point: str
+    """`package.module:callable` or `file.py:callable`."""
+    kwargs: Annotated[list[dict[str, Any]], Field(min_length=1)]
+    """Its arguments: each choice is a variant."""
+    observation_schema: str | None = Field(default=None, alias="schema")
+    """What its flat observations mean."""
+    sides: dict[str, str] = {}
+    """Sides by pattern of agents' names."""
+    roles: dict[str, str] = {}
+    """The sides that it then has, and the role of each."""
+
+
 class Plan(BaseModel):
     """All that decides what is played."""
 
@@ -46,8 +63,9 @@ class Plan(BaseModel):
 
     version: Literal[1] = 1
     game: str
-    """A family, by name or by the path of its family.yaml."""
-    split: str
+    """A family, by name or by the path of its family.yaml; or what a third-party game is called."""
+    third_party: ThirdParty | None = None
+    split: str | None
     variants: Annotated[list[str], Field(min_length=1)]
     """Ids of the variants that are played."""
     format: Format
@@ -71,6 +89,8 @@ class Plan(BaseModel):
 
     @model_validator(mode="after")
     def _consistent(self) -> Plan:
+        if (self.split is None) == (self.third_party is None):
+            raise ValueError("variants are those of a family's split or of a third_party game")
         names = [entrant.name for entrant in self.entrants]
         for name in names:
             if names.count(name) > 1:
@@ -83,6 +103,11 @@ class Plan(BaseModel):
         if self.format in ("round_robin", "swiss") and len(names) < 2:
             raise ValueError("at least two entrants are needed to meet")
         return self
+
+    @property
+    def title(self) -> str:
+        """One line that says what is played."""
+        return f"{self.game}, {self.format.replace('_', ' ')}{f' on {self.split}' if self.split else ''}"
 
     def text(self) -> str:
         """Return what plan.json holds."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 
@@ -11,15 +11,15 @@ import numpy as np
 
 from marl_meta.evaluate.play import play, sides_of
 from marl_meta.evaluate.threads import single_threaded
-from marl_meta.games import Family, make_vec
 from marl_meta.replay.record import ReplayRecord, Series
-from marl_meta.replay.recorder import Recorder, Who, family_game
+from marl_meta.replay.recorder import Recorder, Who
+from marl_meta.tournament.arena import Arena, Portion
 from marl_meta.tournament.entrants import FOREIGN, Entrant
 from marl_meta.tournament.outsiders.limits import Limits
 from marl_meta.tournament.plan import Plan
 from marl_meta.tournament.results import ChunkResult
 from marl_meta.tournament.schedule import BACKGROUND, FIRST, FOCAL, SECOND, Chunk
-from marl_meta.types import IntArray, Variant, VectorGame
+from marl_meta.types import FloatArray, IntArray, Variant, VectorGame
 
 _PARTS = {FIRST: slice(0, None, 2), SECOND: slice(1, None, 2), FOCAL: slice(0, 1), BACKGROUND: slice(1, None)}
 
@@ -29,48 +29,60 @@ class Hall:
     """Where a tournament is played, and by whom."""
 
     plan: Plan
-    family: Family
-    variants: tuple[Variant, ...]
+    arena: Arena
     entrants: Mapping[str, Entrant]
-    roles: Mapping[str, str]
-    """The sides of the game, and the role of each."""
 
-    def open(self, seeds: Sequence[int]) -> VectorGame:
-        """Return a batch of games, every variant with each of the seeds, which follow each other.
+    @property
+    def variants(self) -> tuple[Variant, ...]:
+        """Of the game."""
+        return self.arena.variants
 
-        A game's random stream depends on its seed and variant alone: whoever is seated, it begins alike.
-        """
-        rules = [variant.rules for _ in seeds for variant in self.variants]
-        return make_vec(
-            self.family, num_games=len(rules), rules=rules, seed=self.plan.seed, episodes_per_trial=self.plan.games,
-            first_game=seeds[0] * len(self.variants),
-        )  # fmt: skip
+    @property
+    def roles(self) -> Mapping[str, str]:
+        """The sides of the game, and the role of each."""
+        return self.arena.roles
 
 
 def play_chunk(hall: Hall, chunk: Chunk) -> tuple[ChunkResult, list[ReplayRecord]]:
     """Return what came of a chunk, and the replays of its first series."""
     if any(hall.entrants[name].spec.kind in FOREIGN for _, name in chunk.seating):
         return _play_guests(hall, chunk)
-    plan, game = hall.plan, hall.open(chunk.seeds)
+    shape = (len(hall.variants), len(chunk.seeds), hall.plan.games)
+    returns: dict[str, FloatArray] = {seat: np.zeros(shape, np.float32) for seat, _ in chunk.seating}
+    replays: list[ReplayRecord] = []
+    for number, portion in enumerate(hall.arena.portions(chunk.seeds)):
+        earned, recorded = _play_portion(hall, chunk, portion, number)
+        where = np.ix_(portion.variants, [chunk.seeds.index(seed) for seed in portion.seeds])
+        for seat, values in earned.items():
+            returns[seat][where] = values
+        replays += recorded
+    return ChunkResult(chunk.seating, chunk.group, chunk.seeds, returns), replays
+
+
+def _play_portion(
+    hall: Hall, chunk: Chunk, portion: Portion, number: int
+) -> tuple[dict[str, FloatArray], list[ReplayRecord]]:
+    """Return what each seat earned in a portion of a chunk [v,s,K], and the replays of the chunk's first series."""
+    plan, game = hall.plan, hall.arena.open(portion)
     try:
         seats = seats_of(game, chunk)
         players = {
-            seat: hall.entrants[name].player.make(game, seat.partition("/")[0], chunk_seed(plan, chunk, index))
+            seat: hall.entrants[name].player.make(game, seat.partition("/")[0], chunk_seed(plan, chunk, index, number))
             for index, (seat, name) in enumerate(chunk.seating)
         }
-        first = range(min(plan.replays, len(hall.variants))) if chunk.group == 0 else ()
+        first = {v: b for b, v in enumerate(portion.variants) if v < plan.replays and portion.seeds[0] == 0}
         recorders = series_recorders(hall, chunk, game, first)
         with single_threaded():
             played = play(
-                game, players, len(hall.variants), 1, plan.games, seats=seats, recorders=recorders
+                game, players, len(portion.variants), 1, plan.games, seats=seats, recorders=recorders
             )  # fmt: skip
     finally:
         game.close()
-    returns = {seat: earned.total for seat, earned in played.earned.items()}
-    series = [
-        recorder.record(Series(id=chunk.id, index=index, of=len(recorders))) for index, recorder in enumerate(recorders)
+    of = min(plan.replays, len(hall.variants))
+    replays = [
+        recorder.record(Series(id=chunk.id, index=v, of=of)) for v, recorder in zip(first, recorders, strict=True)
     ]
-    return ChunkResult(chunk.seating, chunk.group, chunk.seeds, returns), series
+    return {seat: earned.total for seat, earned in played.earned.items()}, replays
 
 
 def seats_of(game: VectorGame, chunk: Chunk) -> dict[str, IntArray]:
@@ -103,11 +115,8 @@ def chunk_seed(plan: Plan, chunk: Chunk, seat: int, row: int = 0) -> int:
     return int(mixed.generate_state(1, np.uint64)[0] >> 1)
 
 
-def series_recorders(hall: Hall, chunk: Chunk, game: VectorGame, rows: Sequence[int]) -> list[Recorder]:
-    """Return what writes down games of a tournament, of the first seed: each is of the variant of its number.
-
-    `game` is a batch of them all, or the only one.
-    """
+def series_recorders(hall: Hall, chunk: Chunk, game: VectorGame, rows: Mapping[int, int]) -> list[Recorder]:
+    """Return what writes down games of the first seed: `rows` has the row of a batch by its variant."""
     who = {}
     for index, (seat, name) in enumerate(chunk.seating):
         side, _, part = seat.partition("/")
@@ -116,11 +125,4 @@ def series_recorders(hall: Hall, chunk: Chunk, game: VectorGame, rows: Sequence[
         player = name if not part else " and ".join(dict.fromkeys(one for _, one in chunk.seating))
         weights = None if team is None or part else team.fingerprint()
         who[side] = Who(player, learner, weights, chunk_seed(hall.plan, chunk, index))
-    alone = game.num_games == 1
-    return [
-        Recorder(
-            game, family_game(hall.family, hall.variants[row].rules, seed=hall.plan.seed, first_game=row), who,
-            b=0 if alone else row,
-        )
-        for row in rows
-    ]  # fmt: skip
+    return [Recorder(game, hall.arena.record(variant, 0), who, b=row) for variant, row in rows.items()]

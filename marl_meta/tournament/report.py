@@ -79,8 +79,9 @@ _SERIES_COLUMNS = ["seat", "entrant", "against", "variant_id", "seed", "game", "
 def _series_rows(found: Standing | Partners) -> Iterator[list[object]]:
     for result in sorted(found.played.results.values(), key=lambda one: one.id):
         faults = {(one.seat, one.variant, one.seed, one.game): one.kind for one in result.forfeits}
-        for (seat, name), (_, other) in zip(result.seating, reversed(result.seating), strict=True):
-            yield from _seat_rows(found, result, seat, (name, other), faults)
+        for seat, name in result.seating:
+            others = " and ".join(one for other, one in result.seating if other != seat)
+            yield from _seat_rows(found, result, seat, (name, others), faults)
 
 
 def _seat_rows(

@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from marl_meta.evaluate.play import sides_of
 from marl_meta.files import atomic_write_text, claim_folder, remove_torn
-from marl_meta.games import Family, load_family, make_vec
 from marl_meta.replay.reading import SUFFIX, write
 from marl_meta.replay.record import ReplayRecord
+from marl_meta.tournament.arena import arena_of
 from marl_meta.tournament.entrants import check_sides, load_entrants
 from marl_meta.tournament.naming import file_stem
 from marl_meta.tournament.plan import FILE as PLAN
 from marl_meta.tournament.plan import SHARED, Plan, read_plan
 from marl_meta.tournament.playing import Hall, play_chunk
 from marl_meta.tournament.results import ChunkResult, open_results, read_results
-from marl_meta.tournament.schedule import Chunk, chunks, fixed_pairings, swiss_pairings, swiss_rounds
+from marl_meta.tournament.schedule import Chunk, Meetings, chunks, fixed_tables, meetings_of, swiss_rounds, swiss_tables
 from marl_meta.tournament.scoring import order_is_settled, points
-from marl_meta.types import UserError, Variant
+from marl_meta.tournament.trust import check_trusted
+from marl_meta.types import UserError
 from marl_meta.wording import listed
 
 REPLAYS = "replays"
@@ -41,6 +41,19 @@ class Played:
     settled: bool = False
     """Whether it stopped early because the order was settled."""
 
+    @property
+    def series(self) -> int:
+        """How many series were played."""
+        return sum(len(one.seeds) for one in self.results.values()) * len(self.plan.variants)
+
+    @property
+    def about(self) -> str:
+        """One line that says how much was played."""
+        plan, variants = self.plan, len(self.plan.variants)
+        counted = f"{variants} variants" if variants > 1 else "one variant"
+        games = f"{plan.games} games" if plan.games > 1 else "one game"
+        return f"{len(plan.entrants)} entrants, {counted}, {self.series} series of {games}"
+
 
 def start(plan: Plan, folder: Path, *, workers: int = 1, report: Report = lambda *_: None) -> Played:
     """Play a tournament in a new folder; returns what came of it.
@@ -51,15 +64,18 @@ def start(plan: Plan, folder: Path, *, workers: int = 1, report: Report = lambda
     claim_folder(folder, f"give the tournament a folder of its own, or go on: marl-meta tournament resume {folder}")
     plan = plan.model_copy(update={"entrants": [entrant.plan for entrant in hall.entrants.values()]})
     atomic_write_text(folder / PLAN, plan.text())
-    return resume(folder, workers=workers, report=report)
+    return resume(folder, workers=workers, trust=True, report=report)
 
 
-def resume(folder: Path, *, workers: int = 1, report: Report = lambda *_: None) -> Played:
+def resume(folder: Path, *, workers: int = 1, trust: bool = False, report: Report = lambda *_: None) -> Played:
     """Play what is missing of the tournament in a folder; returns what came of all of it.
 
-    However often it was stopped, the results are the same, and so they are with any number of workers.
+    However often it was stopped, the results are the same, and so they are with any number of workers. With `trust` the
+    plan may name any code, as games and as entrants, which is then run; else only that of well-known collections.
     """
     plan = read_plan(folder)
+    if not trust:
+        check_trusted(plan, folder)
     remove_torn(folder)
     hall = enter(plan)
     results, offset = read_results(folder)
@@ -83,77 +99,62 @@ def resume(folder: Path, *, workers: int = 1, report: Report = lambda *_: None) 
                 report(done, max(total, done), " against ".join(name for _, name in result.seating))
 
 
-def so_far(folder: Path) -> Played:
-    """Return what has been played of the tournament in a folder."""
+def so_far(folder: Path, *, trust: bool = False) -> Played:
+    """Return what has been played of the tournament in a folder; no code is run that the plan names, see `resume`."""
     plan = read_plan(folder)
+    if not trust:
+        check_trusted(plan, folder, plays=False)
     return Played(folder, plan, read_results(folder)[0])
 
 
 def enter(plan: Plan) -> Hall:
     """Return where a tournament is played, by whom; raises UserError where that is not possible."""
-    family = load_family(plan.game)
-    variants = chosen_variants(family, plan.split, plan.variants)
-    entrants = load_entrants(plan.entrants, family, deterministic=plan.deterministic)
-    hall = Hall(plan, family, variants, entrants, roles_of(family, variants))
-    game = hall.open((0,))
-    try:
-        sides = list(hall.roles)
-        check_sides(hall.entrants, game, sides)
-    finally:
-        game.close()
-    shared = plan.format in SHARED
-    if len(sides) > 2 or (shared and len(sides) != 1) or (not shared and len(sides) != 2):
-        wanted = "one side, whose agents two entrants share" if shared else "two sides"
+    arena = arena_of(plan)
+    sides, shared = list(arena.roles), plan.format in SHARED
+    if shared != (len(sides) == 1):
+        wanted = "one side, whose agents two entrants share" if shared else "two sides or more"
+        on = f" on {plan.split!r}" if plan.split else "; who is on which side can be said (--sides)"
+        raise UserError(f"The format {plan.format} is for games of {wanted}; {arena.name} has {listed(sides)}{on}.")
+    if plan.format == "swiss" and len(plan.entrants) < len(sides):
         raise UserError(
-            f"The format {plan.format} is for games of {wanted}; {family.name} has {listed(sides)} on {plan.split!r}."
+            f"A Swiss tournament of a game of {len(sides)} sides needs as many entrants at least, not "
+            f"{len(plan.entrants)}; round_robin gives some of them several sides."
         )
-    return hall
-
-
-def roles_of(family: Family, variants: Sequence[Variant]) -> dict[str, str]:
-    """Return the sides of a game, and the role of each."""
-    game = make_vec(family, num_games=1, rules=variants[0].rules)
-    try:
-        there = sides_of(game)
-        return {team.name: team.kind for team in game.layout.teams if team.name in there}
-    finally:
-        game.close()
-
-
-def chosen_variants(family: Family, split: str, ids: list[str]) -> tuple[Variant, ...]:
-    """Return the variants of these ids; raises UserError for one that the split does not have."""
-    there = {variant.variant_id: variant for variant in family.split(split)}
-    for variant_id in ids:
-        if variant_id not in there:
-            raise UserError(f"The split {split!r} of {family.name} has no variant {variant_id!r}.")
-    return tuple(there[variant_id] for variant_id in ids)
+    entrants = load_entrants(plan.entrants, arena.family, deterministic=plan.deterministic)
+    for portion in arena.portions((0,)):
+        game = arena.open(portion)
+        try:
+            check_sides(entrants, game, sides)
+        finally:
+            game.close()
+    return Hall(plan, arena, entrants)
 
 
 def next_chunks(plan: Plan, roles: Mapping[str, str], results: Mapping[str, ChunkResult]) -> list[Chunk]:
     """Return the chunks that can be played now: all that are missing, of a Swiss tournament those of a round."""
+    sides = list(roles)
     if plan.format != "swiss":
-        return [one for one in chunks(plan, list(roles), fixed_pairings(plan)) if one.id not in results]
-    met: set[frozenset[str]] = set()
-    everybody = {entrant.name for entrant in plan.entrants}
+        return [one for one in chunks(plan, sides, fixed_tables(plan, sides)) if one.id not in results]
+    met: Meetings = set()
     so_far: dict[str, ChunkResult] = {}
-    for _ in range(swiss_rounds(plan)):
-        pairings = swiss_pairings(plan, points(plan, roles, so_far.values()), met)
-        of_round = list(chunks(plan, list(roles), pairings))
+    for _ in range(swiss_rounds(plan, len(sides))):
+        tables = swiss_tables(plan, points(plan, roles, so_far.values()), met, len(sides))
+        of_round = list(chunks(plan, sides, tables))
         missing = [one for one in of_round if one.id not in results]
         if missing:
             return missing
         so_far |= {one.id: results[one.id] for one in of_round}
-        met |= {frozenset(pairing) for pairing in pairings}
-        met |= {frozenset((name,)) for name in everybody - {name for pairing in pairings for name in pairing}}
+        met |= meetings_of(plan, tables)
     return []
 
 
 def _series(plan: Plan, hall: Hall) -> int:
     """Return how many series the whole tournament has."""
+    sides = list(hall.roles)
     if plan.format == "swiss":
-        pairs = swiss_rounds(plan) * (len(plan.entrants) // 2)
-        return pairs * 2 * plan.seeds * len(plan.variants)
-    return sum(len(one.seeds) for one in chunks(plan, list(hall.roles), fixed_pairings(plan))) * len(plan.variants)
+        tables = swiss_rounds(plan, len(sides)) * (len(plan.entrants) // len(sides))
+        return tables * len(sides) * plan.seeds * len(plan.variants)
+    return sum(len(one.seeds) for one in chunks(plan, sides, fixed_tables(plan, sides))) * len(plan.variants)
 
 
 def _settled(hall: Hall, results: list[ChunkResult]) -> bool:

@@ -1,19 +1,21 @@
 """From what was earned to who won: games scored 1, 1/2 or 0, series by what was earned in all of their games.
 
-Where both sides have the same role, who earned more in a game won it. Where they have different roles (hunters and
-prey), returns of the two sides say nothing about each other; then the same seed is played with sides swapped, and on
-each side whoever earned more there won. Who forfeited a game has lost it.
+Where all sides have the same role, who earned more in a game won it; of more than two, everybody meets everybody else
+at the table. Where roles differ (hunters and prey), returns of different sides say nothing about each other; then the
+same seed is played with sides swapped, and on each side whoever earned more there won. Who forfeited a game lost it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 
 from marl_meta.tournament.plan import Plan
 from marl_meta.tournament.results import ChunkResult
+from marl_meta.tournament.schedule import Table
 from marl_meta.tournament.statistics.outcomes import Outcomes
 from marl_meta.tournament.statistics.sprt import settled
 from marl_meta.types import FloatArray
@@ -34,6 +36,8 @@ class Meeting:
     seeds: tuple[int, ...]
     earned: tuple[FloatArray, FloatArray]
     """[V,S,K] of the first and of the second; NaN where one forfeited."""
+    table: Table = ()
+    """All who sat there, in the order of their names."""
 
 
 def meetings(roles: Roles, results: Iterable[ChunkResult]) -> Iterator[Meeting]:
@@ -41,20 +45,29 @@ def meetings(roles: Roles, results: Iterable[ChunkResult]) -> Iterator[Meeting]:
     ordered = sorted(results, key=lambda one: one.id)
     if len(set(roles.values())) == 1:
         for one in ordered:
-            (seat, first), (other, second) = one.seating
-            yield Meeting(first, second, one.group, one.seeds, (one.returns[seat], one.returns[other]))
+            for (seat, _), (other, _) in combinations(one.seating, 2):
+                yield from _compared((one, seat), (one, other))
         return
-    by_seating = {(one.seating, one.group): one for one in ordered}
+    tables: dict[tuple[Table, int], list[ChunkResult]] = {}
     for one in ordered:
-        (seat, first), (other, second) = one.seating
-        swapped = by_seating.get((((seat, second), (other, first)), one.group))
-        if swapped is None or first == second:
-            continue
-        # Of the two seatings each gives the comparison on one of the sides.
-        if first < second:
-            yield Meeting(first, second, one.group, one.seeds, (one.returns[seat], swapped.returns[seat]))
-        else:
-            yield Meeting(first, second, one.group, one.seeds, (swapped.returns[other], one.returns[other]))
+        tables.setdefault((_table(one), one.group), []).append(one)
+    for seatings in tables.values():
+        for one, swapped in combinations(seatings, 2):
+            for seat, _ in one.seating:
+                yield from _compared((one, seat), (swapped, seat))
+
+
+def _compared(mine: tuple[ChunkResult, str], theirs: tuple[ChunkResult, str]) -> Iterator[Meeting]:
+    """Yield the meeting of who had these seats, unless it is the same entrant."""
+    (one, seat), (other, other_seat) = mine, theirs
+    first, second = dict(one.seating)[seat], dict(other.seating)[other_seat]
+    if first != second:
+        earned = (one.returns[seat], other.returns[other_seat])
+        yield Meeting(first, second, one.group, one.seeds, earned, _table(one))
+
+
+def _table(result: ChunkResult) -> Table:
+    return tuple(sorted(name for _, name in result.seating))
 
 
 def scores(mine: FloatArray, theirs: FloatArray) -> FloatArray:
@@ -66,24 +79,28 @@ def scores(mine: FloatArray, theirs: FloatArray) -> FloatArray:
     return found
 
 
-def outcomes(plan: Plan, roles: Roles, results: Iterable[ChunkResult], game: int | None = None) -> Outcomes:
-    """Return the outcomes of all series, by what was earned in all their games or in one (from 0) of them.
+def outcomes(plan: Plan, roles: Roles, results: Iterable[ChunkResult], only: int | None = None) -> Outcomes:
+    """Return the outcomes of all series, by what was earned in all their games or `only` in one (from 0) of them.
 
     A forfeited game counts as earned by neither; whoever forfeited more games of a series lost it.
     """
     names = tuple(entrant.name for entrant in plan.entrants)
-    rows: list[tuple[int, int, float, int, int]] = []
+    rows: list[tuple[int, int, float, int, int, int]] = []
+    tables: dict[Table, int] = {}
     for meeting in meetings(roles, results):
-        series = _series_scores(meeting) if game is None else scores(meeting.earned[0], meeting.earned[1])[..., game]
+        table = tables.setdefault(meeting.table, len(tables))
+        series = _series_scores(meeting) if only is None else scores(*meeting.earned)[..., only]
         one, other = names.index(meeting.first), names.index(meeting.second)
         variants, seeds = series.shape
         low, high = sorted((one, other))
         for variant in range(variants):
             for index in range(seeds):
                 # The same seed, variant and entrants with sides swapped are one unit.
-                pair = ((low * len(names) + high) * variants + variant) * plan.seeds + meeting.seeds[index]
-                rows.append((one, other, float(series[variant, index]), pair, variant))
-    columns = list(zip(*rows, strict=True)) if rows else [(), (), (), (), ()]
+                game = variant * plan.seeds + meeting.seeds[index]
+                games = variants * plan.seeds
+                pair, luck = (low * len(names) + high) * games + game, table * games + game
+                rows.append((one, other, float(series[variant, index]), pair, variant, luck))
+    columns = list(zip(*rows, strict=True)) if rows else [()] * 6
     return Outcomes(
         names=names,
         first=np.array(columns[0], np.int64),
@@ -91,6 +108,7 @@ def outcomes(plan: Plan, roles: Roles, results: Iterable[ChunkResult], game: int
         score=np.array(columns[2], np.float64),
         pair=np.array(columns[3], np.int64),
         variant=np.array(columns[4], np.int64),
+        luck=np.array(columns[5], np.int64),
     )
 
 

@@ -11,11 +11,11 @@ import numpy as np
 
 from marl_meta.evaluate.adaptation import Interval
 from marl_meta.evaluate.robust import Doubles
-from marl_meta.games import load_family
+from marl_meta.tournament.arena import variants_and_roles
 from marl_meta.tournament.plain import decimal, number, numbers, whole
 from marl_meta.tournament.plan import Plan
 from marl_meta.tournament.results import ChunkResult
-from marl_meta.tournament.running import Played, chosen_variants, roles_of
+from marl_meta.tournament.running import Played
 from marl_meta.tournament.scoring import Meeting, meetings, outcomes, scores
 from marl_meta.tournament.statistics.alpharank import alpha_rank
 from marl_meta.tournament.statistics.cycles import Cycles, Parts, cycles, parts, score_errors
@@ -65,13 +65,12 @@ class Standing:
     @property
     def title(self) -> str:
         """One line that says what was played."""
-        return f"{self.plan.game}, {self.plan.format.replace('_', ' ')} on {self.plan.split}"
+        return self.plan.title
 
     @property
     def about(self) -> str:
         """How much was played."""
-        plan, count = self.plan, len(self.outcomes.score)
-        return f"{len(plan.entrants)} entrants, {len(plan.variants)} variants, {count} series of {plan.games} games"
+        return self.played.about
 
     @property
     def columns(self) -> list[str]:
@@ -108,12 +107,16 @@ class Standing:
 
     def _remarks(self) -> Iterator[str]:
         side, names = self.ratings.side, list(self.roles)
-        if len(set(self.roles.values())) == 1 and (side.low > 0 or side.high < 0):
+        if side.low > 0 or side.high < 0:
             better = names[0] if side.value > 0 else names[1]
             yield f"Playing {better} is worth {abs(side.value):.0f} points ({_bounds(side)})."
         yield from self.ratings.notes
         for triple in self.cycles.triples[:5]:
             yield f"A cycle: {triple[0]} beats {triple[1]} beats {triple[2]} beats {triple[0]}."
+        circular = self.circular
+        if not np.isnan(circular.cyclic) and len(self.outcomes.names) > 2:
+            chance = "" if np.isnan(circular.noise) else f" (by chance alone it would be {circular.noise:.0%})"
+            yield f"{circular.cyclic:.0%} of the differences in scores go round in circles{chance}."
         for name, own in sorted(self.by_game.items()):
             if own.gain.low > 0:
                 yield f"{name} learns during a series: {_gain(own.gain)} from the first game to the last."
@@ -128,7 +131,7 @@ class Standing:
         return {
             "title": self.title,
             "plan": self.plan.model_dump(mode="json"),
-            "series": len(self.outcomes.score),
+            "series": self.played.series,
             "entrants": [self._entrant(i) for i in self.order],
             "payoffs": {
                 "names": list(self.payoffs.names),
@@ -174,19 +177,18 @@ def standing(played: Played) -> Standing:
     plan, results = played.plan, list(played.results.values())
     if not results:
         raise UserError(f"Nothing has been played yet in {played.folder}; marl-meta tournament resume goes on.")
-    family = load_family(plan.game)
-    variants = chosen_variants(family, plan.split, plan.variants)
-    roles = roles_of(family, variants)
+    variants, roles = variants_and_roles(plan)
+    swappable = len(roles) == 2 and len(set(roles.values())) == 1
     found = outcomes(plan, roles, results)
     matrix = payoffs(found)
     met = bool(np.isfinite(matrix.mean).all())
     nothing = np.full(len(found.names), np.nan)
     return Standing(
         played=played,
-        roles=roles,
+        roles=dict(roles),
         variants=variants,
         outcomes=found,
-        ratings=bradley_terry(found, side=len(set(roles.values())) == 1, paired=True),
+        ratings=bradley_terry(found, side=swappable, paired=True),
         payoffs=matrix,
         alpha=alpha_rank(matrix.mean).masses if met else nothing,
         nash=nash_average(win_rates(matrix)).row_average if met else nothing,

@@ -84,6 +84,7 @@ def _open_share(config: Config, count: int, first: int) -> VectorGame:
             first_game=first,
             episodes_per_trial=episodes,
             schema=game.observation_schema,
+            teams=game.sides,
         )
     return make_vec(
         game.family,

@@ -58,7 +58,7 @@ def evaluation_ground(config: Config) -> Ground:
     game = config.game
     if game.family == "pettingzoo":
         assert game.entry_point is not None
-        return third_party_ground(ThirdPartyGame(game.entry_point, game.kwargs, game.observation_schema))
+        return third_party_ground(ThirdPartyGame(game.entry_point, game.kwargs, game.observation_schema, game.sides))
     family = load_family(game.family)
     split = held_out_split(family, game.split)
     return family_ground(family, split, None if split is not None else game.rules)

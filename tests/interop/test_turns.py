@@ -1,178 +1,190 @@
-"""Board games as PettingZoo AECEnvs: true turns, connect_four_v3's and tictactoe_v3's observations, records."""
+"""Turn-based games of third parties: whose turn it is, who has left, and what everybody earned."""
 
 from __future__ import annotations
 
-import pickle
-from typing import Any
+from importlib.util import find_spec
+from pathlib import Path
 
 import numpy as np
 import pytest
-from pettingzoo import AECEnv
-from pettingzoo.classic.connect_four import connect_four
-from pettingzoo.classic.tictactoe import tictactoe
-from pettingzoo.test import api_test, parallel_api_test, seed_test
-from pettingzoo.test.render_test import render_test
 
-import marl_meta
-from marl_meta.games import load_family
-from marl_meta.interop.aec import make_aec
-from marl_meta.interop.parallel import make
-from marl_meta.interop.turns import TurnGame
-from marl_meta.replay.decoding import cells_of
-from marl_meta.replay.verifying import verify
-from marl_meta.types import UserError
+from marl_meta.interop.vector import PettingZooVector
+from marl_meta.types import Step, UserError
 
-NOUGHTS = {"width": 3, "height": 3, "in_a_row": 3, "gravity": False}
-VARIANTS: list[dict[str, Any]] = [
-    {}, NOUGHTS, *(variant.rules for variant in load_family("connect").sample(seed=7, count=4))
-]  # fmt: skip
+from . import tiny_games
 
-# PettingZoo excuses its own classic games, by name, from having dictionaries and an empty board.
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:Observation space for each agent probably should be:UserWarning"),
-    pytest.mark.filterwarnings("ignore:Observation is not a NumPy array:UserWarning"),
-    pytest.mark.filterwarnings("ignore:Observation numpy array is all zeros:UserWarning"),
-]
+HERE = Path(__file__).parent
+CLASSICS = ("connect_four_v3", "tictactoe_v3", "go_v5", "leduc_holdem_v4", "texas_holdem_v4", "chess_v6", "hanabi_v5")
 
 
-@pytest.mark.parametrize("rules", VARIANTS)
-def test_pettingzoos_own_tests_pass(rules: dict[str, Any]) -> None:
-    api_test(make_aec("connect", rules), num_cycles=60)
-    seed_test(lambda: make_aec("connect", rules), num_cycles=30)
-    parallel_api_test(make("connect", rules), num_cycles=60)
+def pile(num_games: int = 1, **kwargs: object) -> PettingZooVector:
+    return PettingZooVector("tiny_games.py:Pile", kwargs, folder=HERE, num_games=num_games, seed=3)
 
 
-def test_pettingzoos_render_test_passes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
-    render_test(lambda render_mode: make_aec("connect", NOUGHTS, render_mode=render_mode))
+def legal(step: Step, draws: np.random.Generator) -> np.ndarray:
+    mask = step.observation.action_mask
+    return (draws.random(mask.shape) * mask).argmax(-1)
 
 
-@pytest.mark.parametrize(("module", "rules"), [(connect_four, {}), (tictactoe, NOUGHTS)])
-@pytest.mark.filterwarnings("ignore:.*ILLEGAL.*")
-def test_every_turn_is_theirs(module: Any, rules: dict[str, Any]) -> None:
-    theirs, ours = module.env(), make_aec("connect", rules, seed=0)
-    rng = np.random.default_rng(0)
-    for number in range(60):
-        theirs.reset(seed=number)
-        ours.reset(seed=number)
-        names = dict(zip(theirs.possible_agents, ours.possible_agents, strict=True))
-        for one, name in names.items():
-            assert ours.observation_space(name) == theirs.observation_space(one)
-            assert ours.action_space(name) == theirs.action_space(one)
-        for agent in theirs.agent_iter():
-            assert ours.agent_selection == names[agent]
-            assert ours.agents == [names[one] for one in theirs.agents]
-            expected, found = theirs.last(), ours.last()
-            for key in ("observation", "action_mask"):
-                np.testing.assert_array_equal(found[0][key], expected[0][key])
-                assert found[0][key].dtype == expected[0][key].dtype
-            assert found[1:4] == expected[1:4]
-            for one, name in names.items():
-                np.testing.assert_array_equal(ours.observe(name)["observation"], theirs.observe(one)["observation"])
-            action = None
-            if not (expected[2] or expected[3]):
-                legal = np.flatnonzero(expected[0]["action_mask"])
-                illegal = np.flatnonzero(expected[0]["action_mask"] == 0)
-                action = int(rng.choice(illegal if number % 10 == 9 and len(illegal) else legal))
-            theirs.step(action)
-            ours.step(action)
-        assert ours.agents == []
+def turn_of(step: Step, b: int = 0) -> int:
+    (slot,) = np.flatnonzero(step.observation.acting[b])
+    return int(slot)
 
 
-def test_an_illegal_move_loses() -> None:
-    env = make_aec("connect", {"height": 2, "width": 4})
-    env.reset()
-    env.step(1)
-    env.step(1)
-    env.step(1)
-    assert env.rewards == {"player_0": -1.0, "player_1": 0}
-    assert all(env.terminations.values())
-    env.reset()
-    assert env.agent_selection == "player_0" and not env.observe("player_0")["observation"].any()
+def test_one_acts_at_a_time_and_all_are_there() -> None:
+    game = pile(num_games=3, players=3)
+    step = game.reset()
+    assert [team.name for team in game.layout.teams] == ["player_0", "player_1", "player_2"]
+    assert {team.kind for team in game.layout.teams} == {"player"}
+    for time in range(4):
+        assert (step.observation.acting == (np.arange(3) == time % 3)).all()
+        assert step.observation.present.all()
+        # Everybody is shown the pile, and who is to move.
+        assert (step.observation.private[:, :, 2] == time % 3).all()
+        step = game.step(np.zeros((3, 3), int))
 
 
-def test_rewards_come_with_the_last_move_and_blocked_cells_are_a_third_plane() -> None:
-    env = make_aec("connect", {"misere": True, "in_a_row": 2, "blocked": 3, "width": 4}, seed=3)
-    env.reset()
-    shown = env.observe("player_0")
-    assert shown["observation"].shape == (6, 4, 3) and shown["observation"][..., 2].sum() == 3
-    assert env.infos["player_0"] == {"variant_id": env.unwrapped.variant_id}
-    for _ in range(24):
-        legal = np.flatnonzero(env.observe(env.agent_selection)["action_mask"])
-        mover = env.agent_selection
-        env.step(int(legal[0]))
-        if all(env.terminations.values()):
-            break
-        assert env.agent_selection != mover and not any(env.rewards.values())
-    loser = mover
-    assert env.rewards[loser] == -1.0 and sum(env.rewards.values()) == 0
-    assert not any(env.truncations.values())
+@pytest.mark.parametrize("masks", ["observation", "info"])
+def test_what_is_not_there_cannot_be_taken(masks: str) -> None:
+    game = pile(masks=masks)
+    step, draws = game.reset(), np.random.default_rng(0)
+    seen = set()
+    for _ in range(60):
+        slot = turn_of(step)
+        left = int(step.observation.private[0, slot, 0])
+        assert step.observation.action_mask[0, slot].tolist() == [left > i for i in range(3)]
+        assert step.observation.action_mask.any(-1).all()  # those of the others too
+        seen.add(min(left, 3))
+        step = game.step(legal(step, draws))
+    assert seen == {1, 2, 3}
 
 
-def test_it_is_an_aec_game_that_is_not_parallelizable() -> None:
-    env = make_aec("connect", {"width": 8}, seed=3)
-    assert isinstance(env, AECEnv) and isinstance(env.unwrapped, TurnGame)
-    assert env.unwrapped.rules["width"] == 8 and str(env.unwrapped) == "connect_v0"
-    assert not env.metadata["is_parallelizable"]
-    copy = pickle.loads(pickle.dumps(env.unwrapped))  # noqa: S301  (our own)
-    assert copy.variant_id == env.unwrapped.variant_id
-
-
-def test_all_at_once_only_who_is_to_move_plays() -> None:
-    env = make("connect", seed=0)
-    observations, _ = env.reset()
-    assert observations["player_0"]["action_mask"].all() and not observations["player_1"]["action_mask"].any()
-    observations, rewards, terminated, _, infos = env.step({"player_0": 3, "player_1": 5})
-    assert observations["player_0"]["observation"].sum() == 1
-    assert observations["player_1"]["observation"][5, 3].tolist() == [0, 1]
-    assert not any(rewards.values()) and not any(terminated.values())
-    assert infos["player_1"] == {"variant_id": env.variant_id}
-    assert env.state().shape == env.state_space.shape == (2 * 6 * 7 * 2,)
-    for _ in range(2):
-        env.step({"player_0": 3, "player_1": 3})
-    assert env.state().sum() == 6
-    for _ in range(3):
-        env.step({"player_0": 3, "player_1": 3})
-    with pytest.raises(UserError, match=r"action of player_0 .* is 3; legal now: 0, 1, 2, 4, 5, 6"):
-        env.step({"player_0": 3, "player_1": 0})
-
-
-@pytest.mark.parametrize("rules", [{}, {"blocked": 3, "misere": True, "gravity": False, "told": False}])
-def test_a_recorded_game_is_a_board_that_plays_again(rules: dict[str, Any], tmp_path: Any) -> None:
-    env = make_aec("connect", rules, seed=5)
-    rng = np.random.default_rng(0)
-    with marl_meta.record(env, tmp_path / "match.replay.json.gz", players={"first": "one"}) as recording:
-        for _ in range(2):
-            env.reset()
-            for _ in env.agent_iter():
-                observation, _, terminated, truncated, _ = env.last()
-                legal = np.flatnonzero(observation["action_mask"])
-                env.step(None if terminated or truncated else int(rng.choice(legal)))
-    replay = recording.replay.record
-    assert replay.game.family and replay.game.api == "aec" and len(replay.episodes) == 2
-    assert [team.name for team in replay.teams] == ["first", "second"] and replay.teams[0].player == "one"
-    assert [agent.kind for agent in replay.agents] == ["player", "player"] and replay.objects == []
-    hidden = {rule.name: rule.hidden for rule in replay.game.card}
-    assert hidden["misere"] is hidden["wrap"] is ("told" in rules)
-    for episode in replay.episodes:
-        cells = cells_of(episode)
-        assert cells.shape == (episode.steps + 1, 6, 7) and episode.scene.style == "board"
-        assert (cells[0] == -1).sum() == rules.get("blocked", 0) and not (cells[0] > 0).any()
-        assert (np.diff(cells, axis=0) != 0).sum((1, 2)).tolist() == [1] * episode.steps
-    assert verify(replay).same
-    found = marl_meta.load_replay(tmp_path / "match.replay.json.gz").verify()
-    assert found.same and found.steps == sum(episode.steps for episode in replay.episodes)
-
-
-def test_a_game_recorded_all_at_once_plays_again() -> None:
-    env, rng = make("connect", NOUGHTS, seed=2), np.random.default_rng(0)
-    with marl_meta.record(env) as recording:
-        observations, _ = env.reset(seed=4)
+@pytest.mark.parametrize("options", [{}, {"players": 4, "knockout": True}, {"start": 2}, {"limit": 5}])
+def test_everybody_earns_what_a_loop_of_turns_pays(options: dict[str, object]) -> None:
+    """The reference is PettingZoo's own loop, with the same seeds and actions."""
+    game, draws = pile(**options), np.random.default_rng(1)
+    step = game.reset()
+    for _ in range(8):
+        env = tiny_games.Pile(**options)
+        env.reset(seed=game._games[0].seed)
+        sums = np.zeros(game.num_agents)
+        ends: dict[str, tuple[bool, bool]] = {}
+        earned = dict.fromkeys(env.possible_agents, 0.0)
+        while not step.game_over.any() or not sums.any():
+            actions = legal(step, draws)
+            while True:
+                _, reward, terminated, truncated, _ = env.last()
+                earned[env.agent_selection] += reward
+                if not (terminated or truncated):
+                    break
+                ends[env.agent_selection] = (terminated, truncated)
+                env.step(None)
+            slot = turn_of(step)
+            assert env.agent_selection == game.agent_names[slot]
+            env.step(int(actions[0, slot]) + env.start)
+            step = game.step(actions)
+            sums += step.reward[0]
+            for i in np.flatnonzero(step.terminated[0] | step.truncated[0]):
+                ends.setdefault(f"ours {i}", (bool(step.terminated[0, i]), bool(step.truncated[0, i])))
+            if step.game_over[0]:
+                break
         while env.agents:
-            masks = {agent: one["action_mask"] for agent, one in observations.items()}
-            observations, *_ = env.step(
-                {agent: int(rng.choice(9, p=(m + 1e-9) / (m + 1e-9).sum())) for agent, m in masks.items()}
-            )
-    replay = recording.replay.record
-    assert replay.game.api == "parallel" and cells_of(replay.episodes[0]).shape[1:] == (3, 3)
-    assert verify(replay).same
+            _, reward, terminated, truncated, _ = env.last()
+            earned[env.agent_selection] += reward
+            ends[env.agent_selection] = (terminated, truncated)
+            env.step(None)
+        assert sums.tolist() == list(earned.values())
+        for i, agent in enumerate(env.possible_agents):
+            assert ends[f"ours {i}"] == ends[agent]
+        assert step.final is not None
+
+
+def test_who_is_out_leaves_and_the_others_play_on() -> None:
+    game = pile(players=3, knockout=True, size=3)
+    step, draws = game.reset(), np.random.default_rng(2)
+    out = np.zeros(3, bool)
+    while not step.game_over[0]:
+        assert not out[turn_of(step)]
+        step = game.step(legal(step, draws))
+        ended = step.terminated[0] | step.truncated[0]
+        assert not (out & ended).any()
+        assert (step.reward[0][out] == 0.0).all()
+        out |= ended
+        if not step.game_over[0]:
+            # Who ended just now is shown a last time.
+            assert step.observation.present[0].tolist() == (~out | ended).tolist()
+    assert out.all()
+    assert step.final is not None and step.final.present[0].sum() == 2  # the last two left together
+
+
+def test_a_time_limit_is_no_end() -> None:
+    game = pile(size=40, limit=4)
+    step = game.reset()
+    for _ in range(4):
+        step = game.step(np.zeros((1, 2), int))
+    assert step.game_over[0] and step.truncated[0].all() and not step.terminated.any()
+    assert step.final is not None
+    assert (step.final.private[0, :, 0] < 80 - 3).all()
+    assert step.final.acting[0].tolist() == [False, True]  # who acted in the last step
+    assert step.observation.acting[0].tolist() == [True, False]
+
+
+def test_snapshots_and_rows_are_as_of_any_game() -> None:
+    game, alone = pile(num_games=3), PettingZooVector("tiny_games.py:Pile", {}, folder=HERE, seed=3, first_game=2)
+    draws = np.random.default_rng(4)
+    step, other = game.reset(), alone.reset()
+    kept, rewards = None, []
+    for time in range(30):
+        if time == 7:
+            kept = game.snapshot()
+        actions = legal(step, draws)
+        step, other = game.step(actions), alone.step(actions[2:])
+        np.testing.assert_array_equal(step.observation.private[2:], other.observation.private)
+        if time >= 7:
+            rewards.append((actions, step.reward.copy()))
+    assert kept is not None
+    game.restore(kept)
+    for actions, reward in rewards:
+        np.testing.assert_array_equal(game.step(actions).reward, reward)
+
+
+def test_a_game_that_lets_nobody_leave_is_named() -> None:
+    game = pile(size=1, stays=True)
+    game.reset()
+    with pytest.raises(UserError, match="does not leave it on the action None"):
+        game.step(np.zeros((1, 2), int))
+
+
+def test_teams_and_original_observations() -> None:
+    teams = {"player_[02]": "even", "*": "odd"}
+    game = PettingZooVector("tiny_games.py:Pile", {"players": 4, "start": 5}, folder=HERE, teams=teams)
+    step = game.reset()
+    assert game.agent_names == ("player_0", "player_2", "player_1", "player_3")
+    assert [game.layout.teams[team].name for team in game.agent_team] == ["even", "even", "odd", "odd"]
+    assert turn_of(step) == 0
+    step = game.step(np.zeros((1, 4), int))
+    assert turn_of(step) == 2
+    shown, info = game.original(0, 2)
+    assert set(shown) == {"observation", "action_mask"} and info == {}
+    assert shown["action_mask"].tolist() == [1, 1, 1]
+    assert game.codec(0, 2).encode(np.int64(6)) == 1 and game.codec(0, 2).decode(1) == 6
+
+
+@pytest.mark.filterwarnings("ignore:The old environment creation API:DeprecationWarning")
+@pytest.mark.parametrize("name", CLASSICS)
+def test_pettingzoos_own_turn_based_games_are_played(name: str) -> None:
+    needs = {"leduc_holdem_v4": "rlcard", "texas_holdem_v4": "rlcard", "chess_v6": "chess", "hanabi_v5": "shimmy"}
+    if needs.get(name) and find_spec(needs[name]) is None:
+        pytest.skip(f"{needs[name]} is not installed")
+    kwargs = {"board_size": 5} if name == "go_v5" else {}
+    game = PettingZooVector(f"pettingzoo.classic.{name}:env", kwargs, num_games=2)
+    step, draws = game.reset(), np.random.default_rng(0)
+    games, total = 0, np.zeros((2, game.num_agents))
+    for _ in range(400):
+        assert (step.observation.acting.sum(-1) == 1).all()
+        step = game.step(legal(step, draws))
+        total += step.reward
+        games += int(step.game_over.sum())
+    assert games > 1
+    if name != "hanabi_v5":
+        np.testing.assert_allclose(total.sum(-1), 0.0, atol=1e-5)  # what one wins the others lose

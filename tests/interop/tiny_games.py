@@ -156,11 +156,81 @@ class Hidden(ParallelEnv):
         pass
 
 
-class TurnBased(AECEnv):
-    """An AECEnv that cannot be played in parallel."""
+class Pile(AECEnv):
+    """In turns players take one to three of a pile; whoever takes the last wins, or with `knockout` is out of the game.
 
-    metadata = {"name": "turns"}
-    possible_agents = ["player_0", "player_1"]
+    With `knockout` there is a new pile then, until one player is left. Actions begin at `start`; what is more than the
+    pile is masked, in the observation or in the info.
+    """
+
+    def __init__(self, players=2, size=7, knockout=False, masks="observation", start=0, limit=None, stays=False):
+        self.metadata = {"name": "pile_v0", "render_modes": [], "is_parallelizable": False}
+        self.possible_agents = [f"player_{i}" for i in range(players)]
+        self.render_mode = None
+        self.size, self.knockout, self.masks, self.start, self.limit = size, knockout, masks, start, limit
+        self.stays = stays
+
+    def observation_space(self, agent):
+        box = spaces.Box(0, np.inf, (3,), np.float32)
+        if self.masks == "observation":
+            return spaces.Dict({"observation": box, "action_mask": spaces.Box(0, 1, (3,), np.int8)})
+        return box
+
+    def action_space(self, agent):
+        return spaces.Discrete(3, start=self.start)
+
+    def _mask(self, agent):
+        return np.array([agent == self.agent_selection and self.pile > i for i in range(3)], np.int8)
+
+    def observe(self, agent):
+        own = self.possible_agents.index(agent)
+        shown = np.array([self.pile, own, self.possible_agents.index(self.agent_selection)], np.float32)
+        return {"observation": shown, "action_mask": self._mask(agent)} if self.masks == "observation" else shown
+
+    def reset(self, seed=None, options=None):
+        self.draws = np.random.default_rng(seed)
+        self.pile = int(self.draws.integers(self.size, 2 * self.size))
+        self.agents, self.turns = list(self.possible_agents), 0
+        self.agent_selection = self.agents[0]
+        self.rewards, self._cumulative_rewards = (dict.fromkeys(self.agents, 0.0) for _ in range(2))
+        self.terminations, self.truncations = (dict.fromkeys(self.agents, False) for _ in range(2))
+        self._tell()
+
+    def _tell(self):
+        told = self.masks == "info"
+        self.infos = {agent: {"action_mask": self._mask(agent)} if told else {} for agent in self.agents}
+
+    def step(self, action):
+        agent = self.agent_selection
+        if self.terminations[agent] or self.truncations[agent]:
+            if self.stays:
+                return
+            self._was_dead_step(action)
+            return
+        assert self.action_space(agent).contains(action)
+        taken = int(action) - self.start + 1
+        assert taken <= self.pile
+        self._cumulative_rewards[agent] = 0.0
+        self._clear_rewards()
+        self.pile -= taken
+        self.turns += 1
+        left = [one for one in self.agents if one != agent]
+        self.agent_selection = self.agents[(self.agents.index(agent) + 1) % len(self.agents)]
+        if self.pile == 0:
+            self.rewards = {one: (-1.0 if (one == agent) == self.knockout else 1.0) for one in self.agents}
+            over = not self.knockout or len(left) == 1
+            for one in self.agents if over else [agent]:
+                self.terminations[one] = True
+            if self.knockout and not over:
+                self.pile = int(self.draws.integers(self.size, 2 * self.size))
+        elif self.limit is not None and self.turns >= self.limit:
+            self.truncations = dict.fromkeys(self.agents, True)
+        self._accumulate_rewards()
+        self._tell()
+        self._deads_step_first()
+
+    def close(self):
+        pass
 
 
 class Endless(ParallelEnv):
@@ -174,7 +244,7 @@ def image(size=32):
 
 
 def large():
-    return Spaces(observation=spaces.Box(0, 1, (100, 100), np.float32))
+    return Spaces(observation=spaces.Box(0, 1, (200, 200), np.float32))
 
 
 def one_hot():

@@ -19,7 +19,7 @@ from marl_meta.tournament.plan import read_plan
 from marl_meta.tournament.playing import chunk_seed, play_chunk, seats_of
 from marl_meta.tournament.results import read_results
 from marl_meta.tournament.running import enter, next_chunks, resume, so_far, start
-from marl_meta.tournament.schedule import chunks, fixed_pairings
+from marl_meta.tournament.schedule import chunks, fixed_tables
 from marl_meta.types import UserError
 
 from .conftest import MakePlan
@@ -32,7 +32,7 @@ def lines(folder: Path) -> list[str]:
 def test_returns_are_what_the_games_paid(make_plan: MakePlan) -> None:
     plan = make_plan(teams=["random", "gather=builtin:gather"])
     hall = enter(plan)
-    chunk = next(iter(chunks(plan, list(hall.roles), fixed_pairings(plan))))
+    chunk = next(iter(chunks(plan, list(hall.roles), fixed_tables(plan, list(hall.roles)))))
     result, _ = play_chunk(hall, chunk)
     rules = [variant.rules for _ in chunk.seeds for variant in hall.variants]
     game = make_vec("harvest", num_games=6, rules=rules, seed=plan.seed, episodes_per_trial=2)
@@ -60,8 +60,8 @@ def test_whoever_is_seated_games_begin_alike(make_plan: MakePlan) -> None:
     plan = make_plan()
     hall = enter(plan)
     starts = []
-    for chunk in chunks(plan, list(hall.roles), fixed_pairings(plan)):
-        game = hall.open(chunk.seeds)
+    for chunk in chunks(plan, list(hall.roles), fixed_tables(plan, list(hall.roles))):
+        game = hall.arena.open(hall.arena.portions(chunk.seeds)[0])
         starts.append(game.reset().observation.entities.copy())
     assert all((one == starts[0]).all() for one in starts)
 

@@ -7,7 +7,7 @@ import pytest
 from marl_meta.tournament.schedule import (
     MOST_GAMES,
     chunks,
-    fixed_pairings,
+    fixed_tables,
     seatings,
     seed_groups,
     swiss_pairings,
@@ -22,7 +22,7 @@ SIDES = ["gatherer", "rival"]
 
 def test_everybody_meets_everybody_on_both_sides(make_plan: MakePlan) -> None:
     plan = make_plan()
-    found = list(chunks(plan, SIDES, fixed_pairings(plan)))
+    found = list(chunks(plan, SIDES, fixed_tables(plan, SIDES)))
     seated = [tuple(name for _, name in chunk.seating) for chunk in found]
     assert sorted(seated) == sorted(itertools.permutations(["random", "gather", "stay"], 2))
     assert all([seat for seat, _ in chunk.seating] == SIDES for chunk in found)
@@ -32,12 +32,12 @@ def test_everybody_meets_everybody_on_both_sides(make_plan: MakePlan) -> None:
 
 def test_a_gauntlet_is_against_the_reference_alone(make_plan: MakePlan) -> None:
     plan = make_plan(form="gauntlet", reference=["random"])
-    assert fixed_pairings(plan) == [("gather", "random"), ("stay", "random")]
+    assert fixed_tables(plan, SIDES) == [("gather", "random"), ("stay", "random")]
 
 
 def test_partners_share_the_only_side_in_either_part(make_plan: MakePlan) -> None:
     plan = make_plan(form="cross_play", game="spread", split="held_out", teams=["random", "cover=builtin:cover"])
-    assert fixed_pairings(plan) == [("random", "random"), ("random", "cover"), ("cover", "cover")]
+    assert fixed_tables(plan, SIDES) == [("random", "random"), ("random", "cover"), ("cover", "cover")]
     assert seatings(plan, ["agent"], ("random", "cover")) == [
         (("agent/first", "random"), ("agent/second", "cover")),
         (("agent/first", "cover"), ("agent/second", "random")),

@@ -34,8 +34,8 @@ def test_who_earns_more_in_all_games_wins_the_series(make_plan: MakePlan) -> Non
     played = result(SAME, ("random", "gather"), ([[[1.0, 5.0], [0.0, 0.0]]], [[[2.0, 1.0], [3.0, 3.0]]]))
     found = outcomes(plan, SAME, [played])
     assert (found.first.tolist(), found.second.tolist(), found.score.tolist()) == ([0, 0], [1, 1], [1.0, 0.0])
-    assert outcomes(plan, SAME, [played], game=0).score.tolist() == [0.0, 0.0]
-    assert outcomes(plan, SAME, [played], game=1).score.tolist() == [1.0, 0.0]
+    assert outcomes(plan, SAME, [played], only=0).score.tolist() == [0.0, 0.0]
+    assert outcomes(plan, SAME, [played], only=1).score.tolist() == [1.0, 0.0]
 
 
 def test_the_same_seed_with_sides_swapped_is_one_unit(make_plan: MakePlan) -> None:
@@ -65,7 +65,7 @@ def test_who_forfeits_more_games_loses_the_series(make_plan: MakePlan) -> None:
     fault = Forfeit("gatherer", 0, 0, 0, "crash", "it crashed")
     played = result(SAME, ("random", "gather"), ([[[np.nan, 9.0]]], [[[0.0, 0.0]]]), forfeits=(fault,))
     assert outcomes(plan, SAME, [played]).score.tolist() == [0.0]
-    assert outcomes(plan, SAME, [played], game=1).score.tolist() == [1.0]
+    assert outcomes(plan, SAME, [played], only=1).score.tolist() == [1.0]
 
 
 def test_a_result_is_written_and_read_as_it_is() -> None:

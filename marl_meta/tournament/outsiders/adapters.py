@@ -56,6 +56,14 @@ def _shown(observation: Any, info: Mapping[str, Any]) -> dict[str, Any]:
     return {**shown, "action_mask": info["action_mask"]} if info.get("action_mask") is not None else shown
 
 
+def _parted(observation: Any, info: Mapping[str, Any]) -> tuple[Any, Any]:
+    """Return an observation without its mask, and the mask; None where there is none."""
+    if not isinstance(observation, Mapping) or "action_mask" not in observation:
+        return observation, info.get("action_mask")
+    rest = {key: value for key, value in observation.items() if key != "action_mask"}
+    return rest.get("observation", rest) if len(rest) == 1 else rest, observation["action_mask"]
+
+
 class Adapter:
     """What every adapter does unless it says otherwise: nothing."""
 
@@ -199,7 +207,7 @@ class PettingZoo(Adapter):
 class StableBaselines(Adapter):
     """Stable-Baselines3: `predict` for each agent, with a state of its own that begins with each game.
 
-    Where it has a parameter `action_masks` (sb3-contrib), it is given the mask.
+    Where it has a parameter `action_masks` (sb3-contrib), it is given the mask, and the observation without it.
     """
 
     def __init__(self, model: Any) -> None:
@@ -214,9 +222,9 @@ class StableBaselines(Adapter):
     def act(self, observations: Mapping[str, Any], infos: Infos, step: int) -> dict[str, Any]:  # noqa: ARG002 (a Player's)
         """Return its actions by agent."""
         actions = {}
-        for agent, observation in observations.items():
+        for agent, shown in observations.items():
             starts = np.array([agent not in self._states])
-            mask = infos.get(agent, {}).get("action_mask")
+            observation, mask = _parted(shown, infos.get(agent, {}))
             more = {"action_masks": mask} if self._masks and mask is not None else {}
             actions[agent], self._states[agent] = self._model.predict(
                 observation, state=self._states.get(agent), episode_start=starts, **more

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from marl_meta.tournament.outsiders.player import Action, ActionSpace, Box, Choice, Fault
+from marl_meta.tournament.outsiders.player import Action, ActionSpace, Box, Choice, Choices, Fault
 from marl_meta.wording import listed, shorten
 
 _SLACK = 1e-6
@@ -16,9 +17,10 @@ _SLACK = 1e-6
 
 
 def mask_of(observation: object, info: Mapping[str, Any]) -> object:
-    """Return the mask of legal actions that an agent is shown, None where there is none."""
+    """Return the mask of legal actions that an agent is shown, None where there is none, or it allows nothing."""
     mask = info.get("action_mask")
-    return observation.get("action_mask") if mask is None and isinstance(observation, Mapping) else mask
+    found = observation.get("action_mask") if mask is None and isinstance(observation, Mapping) else mask
+    return found if found is not None and np.any(found) else None
 
 
 def checked(
@@ -40,9 +42,12 @@ def checked(
             raise Fault("shape", f"{name} answered with no action of {agent}.")
         space = spaces[agent]
         who = f"{name}'s action of {agent}"
-        found[agent] = (
-            _array(who, actions[agent], space) if isinstance(space, Box) else _number(who, actions[agent], space, mask)
-        )
+        if isinstance(space, Box):
+            found[agent] = _array(who, actions[agent], space)
+        elif isinstance(space, Choices):
+            found[agent] = _numbers(who, actions[agent], space, mask)
+        else:
+            found[agent] = _number(who, actions[agent], space, mask)
     return found
 
 
@@ -51,10 +56,11 @@ def _number(who: str, action: object, space: Choice, mask: object) -> int:
         raise Fault("nan", f"{who} is {action}, which is no number.")
     if not isinstance(action, int) or isinstance(action, bool):
         raise Fault("shape", f"{who} is {_shown(action)}, which is not a whole number.")
-    if not 0 <= action < space.n:
-        raise Fault("illegal", f"{who} is {_shown(action)}; there are 0 to {space.n - 1}.")
+    if not space.start <= action < space.start + space.n:
+        last = space.start + space.n - 1
+        raise Fault("illegal", f"{who} is {_shown(action)}; there are {space.start} to {last}.")
     if mask is not None:
-        legal = np.flatnonzero(np.asarray(mask))
+        legal = np.flatnonzero(np.asarray(mask)) + space.start
         if action not in legal:
             raise Fault(
                 "illegal", f"{who} is {action}, which is not allowed now; allowed are {listed(legal.tolist())}."
@@ -62,15 +68,32 @@ def _number(who: str, action: object, space: Choice, mask: object) -> int:
     return action
 
 
-def _array(who: str, action: object, space: Box) -> Action:
+def _numbers(who: str, action: object, space: Choices, mask: object) -> Action:
+    values = _of_shape(who, action, space.shape, "iu", "array of whole numbers").ravel().tolist()
+    digits = [value - start for value, start in zip(values, space.starts, strict=True)]
+    for value, digit, size, start in zip(values, digits, space.sizes, space.starts, strict=True):
+        if not 0 <= digit < size:
+            raise Fault("illegal", f"{who} has {_shown(value)}; there are {start} to {start + size - 1}.")
+    if mask is not None and not np.asarray(mask).ravel()[np.ravel_multi_index(tuple(digits), space.sizes)]:
+        raise Fault("illegal", f"{who} is {_shown(action)}, which is not allowed now.")
+    return np.array(values, np.int64).reshape(space.shape)
+
+
+def _of_shape(who: str, action: object, shape: tuple[int, ...], kinds: str, wanted: str) -> npt.NDArray[Any]:
+    """Return an answer as an array of a shape, of a dtype of one of these kinds; raises Fault where it is none."""
     try:
         numbers = np.asarray(action)
     except (ValueError, RecursionError):  # rows of different lengths, or nesting without end
         numbers = np.empty(0, np.object_)
-    if numbers.dtype.kind not in "iuf":
-        raise Fault("shape", f"{who} is {_shown(action)}, which is no array of numbers.")
-    if numbers.shape != tuple(space.shape):
-        raise Fault("shape", f"{who} has the shape {list(numbers.shape)}; it must have {list(space.shape)}.")
+    if numbers.dtype.kind not in kinds:
+        raise Fault("shape", f"{who} is {_shown(action)}, which is no {wanted}.")
+    if numbers.shape != tuple(shape):
+        raise Fault("shape", f"{who} has the shape {list(numbers.shape)}; it must have {list(shape)}.")
+    return numbers
+
+
+def _array(who: str, action: object, space: Box) -> Action:
+    numbers = _of_shape(who, action, space.shape, "iuf", "array of numbers")
     with np.errstate(over="ignore"):
         converted = numbers.astype(np.float32)
     if not np.isfinite(converted).all():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import weakref
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from marl_meta.tournament.outsiders.answers import checked
@@ -43,6 +44,16 @@ class Outsider:
     def running(self) -> bool:
         """Whether it has a process."""
         return self._channel is not None and self._channel.running
+
+    def start_series(self, info: SeriesInfo) -> None:
+        """Fill up its bank, and get it ready for a series."""
+        self._bank = self.limits.bank_seconds
+        self._info = replace(info, limits=self.limits.record())
+        self._begin()
+
+    def _begin(self) -> None:
+        """Get its process ready for the series."""
+        raise NotImplementedError
 
     def _open(self, *, standard: bool) -> Channel:
         """Start its process."""

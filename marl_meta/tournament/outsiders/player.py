@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 FaultKind = Literal["crash", "timeout", "illegal", "shape", "nan", "flood", "memory", "start"]
 
-FAULTS: dict[FaultKind, str] = {
+FAULTS: Mapping[str, str] = {
     "start": "it could not be started: its code fails to import, is not found, or takes too long",
     "crash": "its code raised an exception, or its process ended",
     "timeout": "it did not answer in time",
@@ -21,10 +21,10 @@ FAULTS: dict[FaultKind, str] = {
     "flood": "an answer too long, or too many processes",
     "memory": "more memory than it may have",
 }
-"""What each kind of fault means."""
+"""What each kind of fault (FaultKind) means."""
 
-Action = int | npt.NDArray[np.float32]
-"""Of a Choice a number, of a Box an array."""
+Action = int | npt.NDArray[np.float32] | npt.NDArray[np.int64]
+"""Of a Choice a number, of Choices an array of numbers, of a Box an array."""
 
 
 class Fault(Exception):  # noqa: N818 (what it is called in reports)
@@ -41,11 +41,23 @@ class Fault(Exception):  # noqa: N818 (what it is called in reports)
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """Actions 0 to n - 1 (a Discrete space)."""
+    """Actions `start` to `start` + n - 1 (a Discrete space)."""
 
     n: int
     names: tuple[str, ...] = ()
     """Of the actions, where they have any."""
+    start: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """Actions that are arrays of whole numbers, each one of a few (a MultiDiscrete space)."""
+
+    shape: tuple[int, ...]
+    sizes: tuple[int, ...]
+    """How many values each number has, row by row; they follow each other."""
+    starts: tuple[int, ...]
+    """The least value of each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +70,7 @@ class Box:
     high: float | None = None
 
 
-ActionSpace = Choice | Box
+ActionSpace = Choice | Choices | Box
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +97,10 @@ class SeriesInfo:
     """What it may use up, see Limits."""
 
     def record(self) -> dict[str, Any]:
-        """Return it as plain values; what an agent may do is `{n, names}` or `{shape, low, high}`."""
+        """Return it as plain values.
+
+        What an agent may do is `{n, names, start}`, `{shape, sizes, starts}` or `{shape, low, high}`.
+        """
         return {
             "game": self.game, "side": self.side, "games": self.games, "own": list(self.own),
             "agents": dict(self.agents), "actions": {agent: asdict(space) for agent, space in self.actions.items()},
@@ -95,12 +110,17 @@ class SeriesInfo:
 
 def read_info(record: Mapping[str, Any]) -> SeriesInfo:
     """Return what `SeriesInfo.record` wrote."""
-    spaces: dict[str, ActionSpace] = {
-        agent: Choice(space["n"], tuple(space["names"])) if "n" in space
-        else Box(tuple(space["shape"]), space["low"], space["high"])
-        for agent, space in record["actions"].items()
-    }  # fmt: skip
+    spaces = {agent: _read_space(space) for agent, space in record["actions"].items()}
     return SeriesInfo(**{**record, "own": tuple(record["own"]), "actions": spaces})
+
+
+def _read_space(record: Mapping[str, Any]) -> ActionSpace:
+    if "n" in record:
+        return Choice(record["n"], tuple(record["names"]), record["start"])
+    shape = tuple(record["shape"])
+    if "sizes" in record:
+        return Choices(shape, tuple(record["sizes"]), tuple(record["starts"]))
+    return Box(shape, record["low"], record["high"])
 
 
 class Player(Protocol):

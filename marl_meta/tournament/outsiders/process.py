@@ -5,7 +5,6 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +13,10 @@ import numpy as np
 from marl_meta.tournament.outsiders.answers import mask_of
 from marl_meta.tournament.outsiders.limits import Limits
 from marl_meta.tournament.outsiders.outsider import Outsider
-from marl_meta.tournament.outsiders.player import Action, Fault, SeriesInfo
+from marl_meta.tournament.outsiders.player import Action, Fault
 from marl_meta.tournament.outsiders.replies import read_actions, read_reply
 from marl_meta.tournament.outsiders.specs import Spec, parse
-from marl_meta.tournament.outsiders.wire import encode, encode_strict
+from marl_meta.tournament.outsiders.wire import encode, encode_strict, with_tuples
 from marl_meta.types import UserError
 
 HOST = "marl_meta.tournament.outsiders.host"
@@ -43,12 +42,6 @@ class ForeignPlayer(Outsider):
         self._number = 0
         self._observes = True
 
-    def start_series(self, info: SeriesInfo) -> None:
-        """Start its process if it has none, fill up its bank, and tell it about the series."""
-        self._bank = self.limits.bank_seconds
-        self._info = replace(info, limits=self.limits.record())
-        self._begin()
-
     def reset(self, agents: list[str], info: Mapping[str, Any], seed: int) -> None:
         """Tell it that a game begins; starts its process again if that has ended."""
         if not self.running:
@@ -62,7 +55,7 @@ class ForeignPlayer(Outsider):
         """Return an action of each agent that has an observation."""
         masks = {agent: mask_of(shown, infos.get(agent, {})) for agent, shown in observations.items()}
         request = {
-            "observations": {agent: _as_arrays(shown) for agent, shown in observations.items()},
+            "observations": {agent: _told(shown) for agent, shown in observations.items()},
             "infos": {agent: _with_mask(infos[agent]) for agent in observations if agent in infos},
             "step": step, "bank": self._bank,
         }  # fmt: skip
@@ -88,6 +81,7 @@ class ForeignPlayer(Outsider):
         self._end()
 
     def _begin(self) -> None:
+        """Start its process if it has none, and tell it about the series."""
         if not self.running:
             channel = self._open(standard=False)
             self._number = 0
@@ -152,12 +146,6 @@ class ExecPlayer(Outsider):
         self._game = 0
         self._new = True
 
-    def start_series(self, info: SeriesInfo) -> None:
-        """Start a process for the series, and fill up its bank."""
-        self._bank = self.limits.bank_seconds
-        self._info = replace(info, limits=self.limits.record())
-        self._begin()
-
     def reset(self, agents: list[str], info: Mapping[str, Any], seed: int) -> None:
         """Get ready for a game, of which the program is told at step 0; starts it again if it has ended."""
         if not self.running:
@@ -195,6 +183,7 @@ class ExecPlayer(Outsider):
         self._end()
 
     def _begin(self) -> None:
+        """Start a process for the series."""
         self._open(standard=True)
         self._new, self._last = True, {}
 
@@ -207,15 +196,15 @@ def open_player(spec: Spec | str, limits: Limits | None = None, seed: int = 0) -
     return ForeignPlayer(found, limits, seed)
 
 
-def _as_arrays(shown: object) -> object:
-    """Return an observation as arrays: lists of numbers become float32."""
+def _told(shown: object) -> object:
+    """Return an observation as it is written: a mask is an array of int8, and lists of numbers are arrays."""
     if isinstance(shown, Mapping):
-        return {str(key): _mask(part) if key == "action_mask" else _as_arrays(part) for key, part in shown.items()}
-    return shown if isinstance(shown, np.ndarray) else np.asarray(shown, np.float32)
+        return {str(key): _mask(part) if key == "action_mask" else _told(part) for key, part in shown.items()}
+    return np.asarray(shown, np.float32) if isinstance(shown, list) else with_tuples(shown)
 
 
 def _with_mask(info: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: _mask(value) if key == "action_mask" else value for key, value in info.items()}
+    return {key: _mask(value) if key == "action_mask" else with_tuples(value) for key, value in info.items()}
 
 
 def _mask(mask: object) -> object:

@@ -1,16 +1,24 @@
-"""How the tournament and an entrant's process talk: a JSON object a line, in which arrays are bytes."""
+"""How the tournament and an entrant's process talk: a JSON object a line, in which arrays are bytes.
+
+What a third-party game shows arrives as it was: arrays with their types, numbers, texts, and dicts, tuples and lists of
+them. Programs in other languages get lists for arrays and tuples.
+"""
 
 from __future__ import annotations
 
 import json
 import math
 from base64 import b64decode, b64encode
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 ARRAY = "~"
 """The one key of an object that is an array: [type, shape, bytes in base64]."""
+
+TUPLE = "~tuple"
+"""The one key of an object that is a tuple."""
 
 REQUESTS, ANSWERS = 3, 4
 """File descriptors of an entrant's process. Standard input and output belong to the entrant's own code."""
@@ -31,6 +39,8 @@ def _plain(value: object) -> object:
 
 
 def _read(value: dict[str, Any]) -> Any:
+    if len(value) == 1 and TUPLE in value:
+        return tuple(value[TUPLE])
     if len(value) != 1 or ARRAY not in value:
         return value
     kind, shape, data = value[ARRAY]
@@ -41,6 +51,26 @@ _compact = json.JSONEncoder(separators=(",", ":"), default=_array)
 _lists = json.JSONEncoder(separators=(",", ":"), default=_plain)
 _strict = json.JSONEncoder(separators=(",", ":"), default=_plain, allow_nan=False)
 _decoder = json.JSONDecoder(object_hook=_read)
+
+
+def portable(value: object) -> bool:
+    """Return whether a value can be told to an entrant."""
+    if isinstance(value, Mapping):
+        return all(isinstance(key, str) and portable(part) for key, part in value.items())
+    if isinstance(value, tuple | list):
+        return all(map(portable, value))
+    if isinstance(value, np.ndarray | np.generic):
+        return value.dtype.kind in "biuf"
+    return value is None or isinstance(value, bool | int | float | str)
+
+
+def with_tuples(value: object) -> object:
+    """Return a value in which tuples are marked, so that `decode` returns tuples."""
+    if isinstance(value, Mapping):
+        return {str(key): with_tuples(part) for key, part in value.items()}
+    if isinstance(value, tuple):
+        return {TUPLE: [with_tuples(part) for part in value]}
+    return [with_tuples(part) for part in value] if isinstance(value, list) else value
 
 
 def encode(message: dict[str, Any]) -> bytes:

@@ -9,7 +9,7 @@ Shapes: M entrants, G games, U paired units, R replicates of the bootstrap.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -36,11 +36,15 @@ class Outcomes:
     """[G] games with the same number are one unit: the same two entrants, variant and seed, sides swapped."""
     variant: Indices
     """[G] which variant was played."""
+    luck: Indices = field(default_factory=lambda: np.zeros(0, np.int64))
+    """[G] games with the same number are not independent of each other, whoever met in them, as where several meet at
+    one table; by default those of a pair."""
 
     def __post_init__(self) -> None:
         """Take lists as well as arrays, and check them."""
         for key in ("first", "second", "pair", "variant"):
             object.__setattr__(self, key, _whole(key, getattr(self, key)))
+        object.__setattr__(self, "luck", _whole("luck", self.luck) if len(self.luck) else self.pair)
         object.__setattr__(self, "names", tuple(self.names))
         object.__setattr__(self, "score", np.asarray(self.score, np.float64))
         _check(self)
@@ -171,7 +175,7 @@ def _check(games: Outcomes) -> None:
     names, score = games.names, games.score
     if not names or len(set(names)) < len(names):
         raise UserError(f"outcomes: the names of entrants must be there and differ, not {listed(names)}")
-    shapes = {array.shape for array in (games.first, games.second, score, games.pair, games.variant)}
+    shapes = {array.shape for array in (games.first, games.second, score, games.pair, games.variant, games.luck)}
     if len(shapes) > 1 or score.ndim != 1:
         raise UserError(f"outcomes: all arrays must be of one length, not of shapes {listed(sorted(shapes))}")
     players = np.concatenate([games.first, games.second])

@@ -106,7 +106,7 @@ def mode(games: Games, prior: float, side: bool) -> Mode:
 
 
 def covariance(games: Games, found: Mode, outcomes: Outcomes | None = None) -> Spread:
-    """Return the inverse S of the Hessian at the mode, or S B S with B from the paired units of `outcomes`."""
+    """Return the inverse S of the Hessian at the mode, or S B S with B from what shares its luck in `outcomes`."""
     hessian = _only(_posterior(games, found.vector, found.precision)[2], found.free)
     inverse = np.linalg.inv(hessian).astype(np.float64)
     if outcomes is not None:
@@ -165,7 +165,7 @@ def _only(hessian: Doubles, free: Doubles) -> Doubles:
 
 
 def _unit_gradients(outcomes: Outcomes, found: Mode) -> Doubles:
-    """Return the gradient of the log-likelihood of each paired unit, [U,M+2]."""
+    """Return the gradient of the log-likelihood of all games that share their luck, [U,M+2]."""
     M, G = len(outcomes.names), len(outcomes.score)
     x, ahead = found.vector, 2.0 * outcomes.score - 1.0
     _, win, draw, loss, _ = _chances(x[outcomes.first] - x[outcomes.second] + x[M], x[-1])
@@ -174,7 +174,7 @@ def _unit_gradients(outcomes: Outcomes, found: Mode) -> Doubles:
     rows[np.arange(G), outcomes.first] = by_s
     rows[np.arange(G), outcomes.second] = -by_s
     rows[:, M], rows[:, M + 1] = by_s, 1.0 - np.abs(ahead) - draw
-    _, which = np.unique(outcomes.pair, return_inverse=True)
+    _, which = np.unique(outcomes.luck, return_inverse=True)
     sums = np.zeros((which.max(initial=-1) + 1, M + 2))
     np.add.at(sums, which, rows)
     return sums * found.free

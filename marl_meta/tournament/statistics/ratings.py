@@ -68,9 +68,9 @@ def bradley_terry(outcomes: Outcomes, prior: float = PRIOR, side: bool = True, p
     `side` fits a side advantage. A graded score is a draw by 1 - |2 score - 1|, and a win or a loss by the rest.
 
     Covariances are C S C', where S is the inverse of the Hessian of the negative log posterior and C takes the mean of
-    each group off. That takes games as independent of each other. `paired` takes paired units as independent instead
-    (the sandwich S B S, B from the gradients of units): right where the games of a unit share their luck, but too
-    narrow for few units and for an entrant without a loss.
+    each group off. That takes games as independent of each other. `paired` takes only games of different
+    `luck` as independent (the sandwich S B S, B from the gradients of games of one luck): right where they share it,
+    but too narrow for few such units and for an entrant without a loss.
     """
     if not prior > 0.0:
         raise UserError(f"ratings: the prior's standard deviation must be more than 0 points, not {prior:g}")
