@@ -216,6 +216,8 @@ class Collector:
 
     def _collect(self, horizon: int) -> tuple[dict[str, Experience], EpisodeTotals]:
         totals = EpisodeTotals()
+        for seat in self.seats.values():
+            seat.mind.reconsider()  # as a resumed run must, whose minds have believed nothing yet
         books = {name: _Book(seat, horizon) for name, seat in self.seats.items()}
         for time in range(horizon):
             observation = self.step.observation
