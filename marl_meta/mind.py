@@ -80,6 +80,10 @@ class Mind:
             self._believed = self.evidence, belief(self.evidence).knowledge.numpy()
         return self._believed[1]
 
+    def reconsider(self) -> None:
+        """Read beliefs from the evidence afresh: the network that reads it has changed."""
+        self._believed = None
+
     @torch.no_grad()
     def remember(self, before: Observation, actions: IntArray, step: Step) -> Events | None:
         """Take note of what the agents' `actions` [B,n] led to; returns the events, for a design that infers rules."""

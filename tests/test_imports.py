@@ -34,6 +34,7 @@ LEVELS = {
     "meta": 3,
     "mind": 3,
     "thinking": 3,
+    "visitors": 3,
     "team": 3,
     "export": 3,
     "evaluate": 4,

@@ -106,7 +106,9 @@ class Team:
         Raises UserError for a team that has no use for them, and for a game that does not have them.
         """
         knowledge = self.knowledge(game.layout, plays)
-        return OracleController(self.controller(game.layout, plays, seed, deterministic), knowledge, game)
+        return OracleController(
+            self.controller(game.layout, plays, seed, deterministic), knowledge, lambda: game.hidden_rules
+        )
 
     def knowledge(self, layout: Layout, plays: str | None = None) -> Knowledge:
         """Return the columns of what it can know of the hidden rules of games of that layout.
