@@ -181,8 +181,8 @@ class EpisodeTotals:
     lengths: list[int] = field(default_factory=list)
     trials: list[tuple[int, float]] = field(default_factory=list)
     """Of each trial that ended: its variant, and what an agent of the learners earned in an episode, on average."""
-    meetings: list[tuple[int, FloatArray]] = field(default_factory=list)
-    """Of each episode with a visitor: his number, and the returns [N], NaN for agents that took no part in it."""
+    meetings: list[tuple[tuple[str, str], FloatArray]] = field(default_factory=list)
+    """Of each episode with a visitor: its label, and the returns [N], NaN for agents that took no part in it."""
 
 
 class Collector:
@@ -218,8 +218,8 @@ class Collector:
             controller.reset(game.num_games, agents)
 
     def invite(self, visitors: Sequence[Visitor]) -> None:
-        """Let these visitors play from now on, in the place of those that did."""
-        self.visitors.seat(visitors, (self.length == 0) & (self.episodes == 0))
+        """Let these visitors play from the next trials on, in the place of those that did."""
+        self.visitors.invite(visitors, (self.length == 0) & (self.episodes == 0))
 
     @torch.no_grad()
     def collect(self, horizon: int) -> tuple[dict[str, Experience], EpisodeTotals]:
@@ -263,18 +263,20 @@ class Collector:
         self.running += step.reward
         self.length += 1
         self.played |= acting
-        for index in np.flatnonzero(step.game_over):
+        for index in np.flatnonzero(step.game_over).tolist():
             row = np.where(self.played[index], self.running[index], np.nan).astype(np.float32)
-            if self.visitors.block[index] < 0:
+            visitor = self.visitors.at(index)
+            if visitor is not None:
+                totals.meetings.append((visitor.label, row))
+            else:
                 totals.returns.append(row)
                 totals.lengths.append(int(self.length[index]))
-            elif not self.visitors.waiting[index]:
-                totals.meetings.append((int(self.visitors.block[index]), row))
             here = self.learners[self.played[index, self.learners]]
             self.earned[index] += self.running[index, here].sum() / max(len(here), 1)
             self.episodes[index] += 1
-        for index in np.flatnonzero(step.trial_over & (self.visitors.block < 0)):
-            totals.trials.append((int(variants[index]), float(self.earned[index] / self.episodes[index])))
+        for index in np.flatnonzero(step.trial_over).tolist():
+            if self.visitors.at(index) is None:
+                totals.trials.append((int(variants[index]), float(self.earned[index] / self.episodes[index])))
         for array in (self.running, self.length, self.played):
             array[step.game_over] = 0
         self.earned[step.trial_over] = self.episodes[step.trial_over] = 0

@@ -1,4 +1,4 @@
-"""Visitors play a team in some games: their rows teach nobody, and nor do trials that began before they came."""
+"""Visitors play a team in some games from trial to trial, and their rows teach nobody."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def seat(game: VectorGame, agents: list[int], horizon: int) -> Seat:
 
 def visitor(first: int, last: int, agents: list[int], name: str = "knows", seed: int = 0) -> Visitor:
     player = RandomPlayer(seed) if name == "random" else scripted_player(str(RECALL), name)
-    return Visitor(slice(first, last), np.array(agents), player)
+    return Visitor((name, str(agents)), slice(first, last), np.array(agents), player)
 
 
 # slices of records
@@ -98,9 +98,11 @@ def test_what_visitors_do_counts_for_nobody() -> None:
     assert experience["rivals"].reward.view(8, GAMES, 2)[:, 2:4].eq(1.0).all()  # it knows every word
     # Two episodes of each game: those without visitors are the run's own, the others say whom they were against.
     assert len(totals.returns) == len(totals.lengths) == len(totals.trials) == 4
-    assert [number for number, _ in totals.meetings] == [0, 0, 1, 1] * 2
-    for number, row in totals.meetings:
-        assert (row[1:].tolist() == [4.0, 4.0]) == (number == 0)
+    assert [label for label, _ in totals.meetings] == [("knows", "[1, 2]")] * 2 + [("random", "[0]")] * 2 + (
+        [("knows", "[1, 2]")] * 2 + [("random", "[0]")] * 2
+    )
+    for (name, _), row in totals.meetings:
+        assert (row[1:].tolist() == [4.0, 4.0]) == (name == "knows")
 
 
 def test_the_learners_play_the_other_games_as_they_did() -> None:
@@ -113,41 +115,49 @@ def test_the_learners_play_the_other_games_as_they_did() -> None:
             assert torch.equal(getattr(one[name], field)[:, :rows], getattr(other[name], field)[:, :rows]), field
 
 
-@pytest.mark.parametrize(("episodes", "before", "left", "met"), [(1, 6, 2, 3), (2, 6, 2, 3), (2, 3, 5, 0)])
-def test_a_trial_under_way_counts_for_nobody(episodes: int, before: int, left: int, met: int) -> None:
-    """An episode takes four steps; three games begin another before the six steps are over that are collected."""
-    playing = collector(horizon=6, episodes=episodes)
-    playing.collect(before)
+@pytest.mark.parametrize(("episodes", "before", "left"), [(1, 6, 2), (2, 6, 2), (2, 3, 5)])
+def test_a_trial_goes_on_with_whom_it_began(episodes: int, before: int, left: int) -> None:
+    """An episode takes four steps."""
+    playing = collector(horizon=12, episodes=episodes)
     playing.invite([visitor(3, 6, [0])])
-    experience, totals = playing.collect(6)
-    weight = experience["rivals"].weight.view(6, GAMES, 2)
-    assert weight[:, :3].eq(1.0).all()
-    assert weight[:left, 3:].eq(0.0).all()
-    assert weight[left:, 3:].eq(1.0).all()
-    assert experience["players"].weight[:, 3:].eq(0.0).all()
-    assert [number for number, _ in totals.meetings] == [0] * met
-    assert all(row[0] == 4.0 for _, row in totals.meetings)  # whole episodes of who knows
+    playing.collect(before)
+    playing.invite([visitor(2, 5, [1, 2])])
+    assert not playing.visitors.settled
+    experience, totals = playing.collect(12)
+    assert playing.visitors.settled
+    players, rivals = (experience[side].weight.view(12, GAMES, -1)[..., 0].T.tolist() for side in ("players", "rivals"))
+    first, then = [0.0] * left + [1.0] * (12 - left), [1.0] * left + [0.0] * (12 - left)
+    assert players == [[1.0] * 12] * 3 + [first] * 3
+    assert rivals == [[1.0] * 12] * 2 + [then] * 3 + [[1.0] * 12]
+    ends = range(before // 4 * 4 + 4, before + 12 + 1, 4)
+    met = {"[0]": 3 * sum(end - before <= left for end in ends), "[1, 2]": 3 * sum(end - before > left for end in ends)}
+    assert {who: sum(label[1] == who for label, _ in totals.meetings) for who in met} == met
+    for (_, agents), row in totals.meetings:
+        assert (row[0] if agents == "[0]" else row[1]) == 4.0  # whole episodes of who knows
+    assert len(totals.returns) + len(totals.meetings) == GAMES * len(ends)
 
 
-def test_at_the_beginning_of_a_trial_nothing_waits() -> None:
+def test_at_the_beginning_of_a_trial_all_change_at_once() -> None:
     playing = collector(horizon=4)
     playing.collect(4)
     playing.invite([visitor(3, 6, [0])])
-    assert not playing.visitors.waiting.any()
+    assert playing.visitors.settled
     assert len(playing.collect(4)[1].meetings) == 3
     playing.invite([])
     assert len(playing.collect(4)[1].returns) == GAMES
 
 
-def test_a_snapshot_holds_visitors_and_what_waits() -> None:
+def test_a_snapshot_holds_who_plays_and_who_leaves() -> None:
     def begun() -> Collector:
         playing = collector(horizon=3, episodes=2)
-        playing.collect(3)
         playing.invite([visitor(2, 4, [0], "random", 1), visitor(4, 6, [1, 2], "random", 2)])
+        playing.collect(3)
+        playing.invite([visitor(2, 4, [1, 2], "random", 3), visitor(4, 6, [0], "random", 4)])
         return playing
 
     one = begun()
     one.collect(3)
+    assert not one.visitors.settled
     kept = one.snapshot()
     expected = [one.collect(3)[0]["players"] for _ in range(3)]
     other = begun()

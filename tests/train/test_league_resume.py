@@ -91,9 +91,10 @@ def test_every_kind_of_learner_goes_on_as_it_was(overrides: Overrides, guess: Pa
             shutil.rmtree(later) if later.is_dir() else later.unlink()
     checkpoint = read_newest(half / "checkpoints")
     assert checkpoint is not None
-    seated = checkpoint.values["league"]["seating"]
-    assert len(seated) == 2
-    assert sum(bool(checkpoint.arrays[f"share/{share}/visitors/waiting"].any()) for share in (0, 1)) == (stop == 4) * 2
+    for share, (leaving, playing) in enumerate(checkpoint.values["league"]["seating"]):
+        assert len(playing) == 2
+        assert len(leaving) == (2 if stop == 4 else 0)
+        assert checkpoint.arrays[f"share/{share}/visitors/changed"].all() == (stop != 4)
     assert resume(half, quiet=True).finished
     same(whole, half)
     for folder in sorted((whole / "league").iterdir()):

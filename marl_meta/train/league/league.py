@@ -20,8 +20,10 @@ from marl_meta.train.seeds import mixed_seed
 from marl_meta.types import FloatArray, IntArray, Layout, UserError
 from marl_meta.visitors import Visitor
 
-Seating = list[list[tuple[str, str]]]
-"""Of each share's blocks of games: which member plays there, and which side."""
+Label = tuple[str, str]
+"""A member, and the side that it plays."""
+
+Seating = list[tuple[list[Label], list[Label]]]
 
 
 class League:
@@ -42,7 +44,10 @@ class League:
         self.members = list(anchors)
         self.ledger = Ledger({side.name: side.kind for side in layout.teams})
         self._standing = Standing(layout, learners, self._open, anchors)
-        self.seating: Seating = []
+        self._due = [False] * len(collectors)
+        """Which shares' visitors are to be exchanged, as soon as all have come that were drawn before."""
+        self._turns = [0] * len(collectors)
+        """How often visitors were drawn."""
         self._left: dict[int, int] = {}
         """Snapshots that left and are still on the disk, and before which iteration that was."""
 
@@ -52,7 +57,12 @@ class League:
             self._grow(0, team(), folder)
         if iteration % self.settings.rotate == 0:
             self._thin_out(iteration)
-            self._seat(self._draw(iteration), iteration)
+            self._due = [True] * len(self._collectors)
+        for share, collector in enumerate(self._collectors):
+            if self._due[share] and collector.visitors.settled:  # else when the last trial with who left is over
+                collector.invite(self._visitors(share, self._draw(share, iteration), iteration))
+                self._due[share] = False
+                self._turns[share] += 1
 
     def end(
         self, iteration: int, totals: Sequence[EpisodeTotals], team: Callable[[], Team], folder: Path
@@ -71,12 +81,14 @@ class League:
         self.ledger.freeze(born)
 
     def _thin_out(self, iteration: int) -> None:
-        """Let snapshots go that are too many: only when opponents change, so that nobody goes who is playing."""
+        """Let snapshots go that are too many, but for those that play."""
         past = {member.born: member for member in self.members if member.born is not None}
+        playing = {name for before, now in self.seating() for name, _ in (*before, *now)}
         for born in superfluous(list(past), self.settings.size):
-            self.members.remove(past[born])
-            self.ledger.drop(born, past[born].name)
-            self._left[born] = iteration
+            if past[born].name not in playing:
+                self.members.remove(past[born])
+                self.ledger.drop(born, past[born].name)
+                self._left[born] = iteration
 
     def tidy(self, folder: Path, oldest: int) -> None:
         """Remove snapshots that left before the checkpoint of the iteration `oldest`, and that no later one needs."""
@@ -84,17 +96,20 @@ class League:
             shutil.rmtree(snapshot_path(folder, born), ignore_errors=True)
             del self._left[born]
 
-    def _draw(self, iteration: int) -> Seating:
-        """Return who plays where from now on: the sides take turns, between blocks and between draws."""
-        draws = np.random.default_rng(mixed_seed(self._seed, 5000, iteration))
-        turn, seating = iteration // self.settings.rotate, []
-        for share, collector in enumerate(self._collectors):
-            row: list[tuple[str, str]] = []
-            for block in range(len(self._blocks(collector))):
-                side = self._open[(turn + share + block) % len(self._open)]
-                row.append((self._drawn(side, {name for name, _ in row}, draws), side))
-            seating.append(row)
-        return seating
+    def seating(self) -> Seating:
+        """Return who plays in the blocks of each share: those who leave, where there are any, and those who came."""
+        found = [(collector.visitors.before, collector.visitors.now) for collector in self._collectors]
+        return [([one.label for one in before], [one.label for one in now]) for before, now in found]
+
+    def _draw(self, share: int, iteration: int) -> list[Label]:
+        """Return who plays in a share's blocks from now on: the sides take turns, between blocks and between draws."""
+        draws = np.random.default_rng(mixed_seed(self._seed, 5000, share, iteration))
+        turn = self._turns[share] + share
+        row: list[Label] = []
+        for block in range(len(self._blocks(share))):
+            side = self._open[(turn + block) % len(self._open)]
+            row.append((self._drawn(side, {name for name, _ in row}, draws), side))
+        return row
 
     def _drawn(self, side: str, playing: set[str], draws: np.random.Generator) -> str:
         able = [member.name for member in self.members if member.player.can_play(self._sides[side])]
@@ -102,19 +117,17 @@ class League:
         chances = [self.ledger.chance(name, side) for name in others]
         return others[draws.choice(len(others), p=likelihoods(chances, self.settings.name))]
 
-    def _seat(self, seating: Seating, iteration: int) -> None:
-        self.seating = seating
+    def _visitors(self, share: int, row: Sequence[Label], iteration: int) -> list[Visitor]:
         named = {member.name: member for member in self.members}
-        for share, (collector, row) in enumerate(zip(self._collectors, seating, strict=True)):
-            visitors = []
-            for block, (games, (name, side)) in enumerate(zip(self._blocks(collector), row, strict=True)):
-                seed = mixed_seed(self._seed, 5001 + share, block, iteration)
-                player = named[name].controller(collector.game, side, games, seed)
-                visitors.append(Visitor(games, self._agents(side), player))
-            collector.invite(visitors)
+        game, found = self._collectors[share].game, []
+        for block, (games, (name, side)) in enumerate(zip(self._blocks(share), row, strict=True)):
+            seed = mixed_seed(self._seed, 5001, share, block, iteration)
+            player = named[name].controller(game, side, games, seed)
+            found.append(Visitor((name, side), games, self._agents(side), player))
+        return found
 
-    def _blocks(self, collector: Collector) -> list[slice]:
-        return blocks(collector.game.num_games, self.settings.share, self.settings.opponents)
+    def _blocks(self, share: int) -> list[slice]:
+        return blocks(self._collectors[share].game.num_games, self.settings.share, self.settings.opponents)
 
     def _agents(self, side: str) -> IntArray:
         number = list(self._sides).index(side)
@@ -122,9 +135,8 @@ class League:
 
     def _results(self, totals: Sequence[EpisodeTotals]) -> Iterator[Result]:
         """Yield what each side that learns earned against whom; games in which one of the two has no agent are none."""
-        for row, part in zip(self.seating, totals, strict=True):
-            for block, returns in part.meetings:
-                member, plays = row[block]
+        for part in totals:
+            for (member, plays), returns in part.meetings:
                 theirs = _mean(returns[self._agents(plays)])
                 for side in self._learners:
                     own = _mean(returns[self._agents(side)])
@@ -137,7 +149,9 @@ class League:
             "anchors": [[member.name, member.weights] for member in self._anchors],
             "past": [[member.born, member.weights] for member in self.members if member.born is not None],
             "left": [*self._left.items()],
-            "seating": self.seating,
+            "seating": self.seating(),
+            "due": self._due,
+            "turns": self._turns,
             "ledger": self.ledger.values(),
         }
 
@@ -153,7 +167,11 @@ class League:
         self.members = [*self._anchors, *past]
         self._left = dict(values["left"])
         self.ledger.restore(values["ledger"])
-        self._seat([[(name, side) for name, side in row] for row in values["seating"]], 0)
+        self._due, self._turns = list(values["due"]), list(values["turns"])
+        for share, rows in enumerate(values["seating"]):
+            labels = [[(name, side) for name, side in row] for row in rows]
+            before, now = (self._visitors(share, row, 0) if row else [] for row in labels)
+            self._collectors[share].visitors.seat(before, now)
 
 
 def sides_of_members(layout: Layout, learners: Mapping[str, str]) -> list[str]:

@@ -31,16 +31,21 @@ def meetings(
 
 
 def rated(met: Meetings, above: Mapping[str, str]) -> dict[str, float | None]:
-    """Return how many points each key of `above` is above its value; None where games do not connect the two."""
+    """Return how many points each key of `above` is above its value; None where games do not connect the two.
+
+    A draw is half a win and half a loss: one probability of draws for all would not do, where beginners hardly ever
+    draw and masters of a game always do.
+    """
     names = sorted({name for first, second, _ in met for name in (first, second)})
     index = {name: place for place, name in enumerate(names)}
-    counts = np.zeros((3, len(names), len(names)))
-    for first, second, record in met:
-        counts[:, index[first], index[second]] += record[:3]
+    wins, losses = np.zeros((2, len(names), len(names)))
+    for first, second, (won, drawn, lost, _) in met:
+        wins[index[first], index[second]] += won + drawn / 2.0
+        losses[index[first], index[second]] += lost + drawn / 2.0
     found: dict[str, float | None] = dict.fromkeys(above)
-    if not counts.any():
+    if not met:
         return found
-    games = Games(*counts)
+    games = Games(wins, np.zeros_like(wins), losses)
     strengths = POINTS * mode(games, PRIOR / POINTS, side=False).strengths
     for group in games.groups():
         for name, reference in above.items():
