@@ -40,8 +40,9 @@ _DIRECT = "Who earns more in a game wins it; who earns more in all games of a se
 _SWAPPED = "The sides have different roles: with sides swapped, whoever earns more on a side wins there."
 
 _TABLES = """
-At a table sit as many entrants as there are sides, and move on from side to side under the same seed. Each game
-compares everybody at the table with everybody else. Errors of ratings take all games of a table and seed as one.
+At a table sit as many entrants as there are sides. They change places under the same seed, so that everybody has every
+side, and where that can be every two have every two sides. Each game compares everybody at the table with everybody
+else. Errors of ratings take all games of a table and seed as one.
 """
 
 _METHOD = """

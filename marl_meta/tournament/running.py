@@ -19,7 +19,16 @@ from marl_meta.tournament.plan import FILE as PLAN
 from marl_meta.tournament.plan import SHARED, Plan, read_plan
 from marl_meta.tournament.playing import Hall, play_chunk
 from marl_meta.tournament.results import ChunkResult, open_results, read_results
-from marl_meta.tournament.schedule import Chunk, Meetings, chunks, fixed_tables, meetings_of, swiss_rounds, swiss_tables
+from marl_meta.tournament.schedule import (
+    Chunk,
+    Meetings,
+    chunks,
+    fixed_tables,
+    meetings_of,
+    orders,
+    swiss_rounds,
+    swiss_tables,
+)
 from marl_meta.tournament.scoring import order_is_settled, points
 from marl_meta.tournament.trust import check_trusted
 from marl_meta.types import UserError
@@ -153,7 +162,7 @@ def _series(plan: Plan, hall: Hall) -> int:
     sides = list(hall.roles)
     if plan.format == "swiss":
         tables = swiss_rounds(plan, len(sides)) * (len(plan.entrants) // len(sides))
-        return tables * len(sides) * plan.seeds * len(plan.variants)
+        return tables * len(orders(len(sides))) * plan.seeds * len(plan.variants)
     return sum(len(one.seeds) for one in chunks(plan, sides, fixed_tables(plan, sides))) * len(plan.variants)
 
 

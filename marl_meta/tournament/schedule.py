@@ -67,15 +67,32 @@ def seed_groups(plan: Plan) -> list[tuple[int, ...]]:
 
 
 def seatings(plan: Plan, sides: Sequence[str], table: Table) -> list[Seating]:
-    """Return how a table is seated: moved on from side to side until each has had all of them.
+    """Return how a table is seated, one after the other, so that nobody has an advantage of sides (see `orders`).
 
     Where the game has one side, two share it, in either part; there is one seating for one with itself.
     """
     if plan.format == "focal":
         return [tuple(zip((f"{sides[0]}/{FOCAL}", f"{sides[0]}/{BACKGROUND}"), table, strict=True))]
     seats = tuple(sides) if len(sides) > 1 else (f"{sides[0]}/{FIRST}", f"{sides[0]}/{SECOND}")
-    orders = dict.fromkeys(table[start:] + table[:start] for start in range(len(table)))
-    return [tuple(zip(seats, order, strict=True)) for order in orders]
+    seated = dict.fromkeys(tuple(table[place] for place in order) for order in orders(len(table)))
+    return [tuple(zip(seats, names, strict=True)) for names in seated]
+
+
+def orders(size: int) -> list[tuple[int, ...]]:
+    """Return in which orders so many sit at a table: each has every side as often.
+
+    What somebody earns may depend on who moves before him, too. So with 2, 3, 4, 5 or 7, every two have every two sides
+    once each way: the maps i -> k i + b modulo a prime, or the even orders of four, move every pair of places to every
+    other once. With other numbers k is what has no divisor in common with them, and nobody sits next to all others.
+    """
+    if size == 4:
+        return [order for order in itertools.permutations(range(4)) if _inversions(order) % 2 == 0]
+    factors = [k for k in range(1, size) if math.gcd(k, size) == 1]
+    return [tuple((k * i + b) % size for i in range(size)) for k in factors for b in range(size)]
+
+
+def _inversions(order: Sequence[int]) -> int:
+    return sum(one > other for one, other in itertools.combinations(order, 2))
 
 
 def places(plan: Plan, sides: Sequence[str]) -> int:

@@ -191,7 +191,7 @@ def standing(played: Played) -> Standing:
         ratings=bradley_terry(found, side=swappable, paired=True),
         payoffs=matrix,
         alpha=alpha_rank(matrix.mean).masses if met else nothing,
-        nash=nash_average(win_rates(matrix)).row_average if met else nothing,
+        nash=nash_average(win_rates(matrix)).average if met else nothing,
         cycles=cycles(matrix),
         circular=parts(matrix.mean - 0.5, score_errors(matrix)),
         by_game=dict(_by_game(found.names, list(meetings(roles, results)))),

@@ -31,6 +31,6 @@ def check_trusted(plan: Plan, folder: Path, *, plays: bool = True) -> None:
         strange += [one.spec for one in plan.entrants if parse(f"{one.name}={one.spec}").kind in FOREIGN]
     if strange:
         raise UserError(
-            f"To go on, the code of {shorten(strange[0])} would be run, because {folder / FILE} says so. Where you "
-            "know what that is, say so: --trust."
+            f"To go on, the code of {shorten(strange[0], 300)} would be run, because {folder / FILE} says so. Where "
+            "you know what that is, say so: --trust."
         )

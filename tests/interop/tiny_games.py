@@ -233,6 +233,54 @@ class Pile(AECEnv):
         pass
 
 
+class Duel(ParallelEnv):
+    """Two at once; whose action adds up to more is paid the difference. Spaces are nested, infos hold anything."""
+
+    metadata = {"name": "duel_v0", "render_modes": []}
+
+    def __init__(self, length=2, gift=0.0, picture=0):
+        self.possible_agents = ["fighter_0", "fighter_1"]
+        self.render_mode = None
+        self.length, self.gift, self.picture = length, gift, picture
+
+    def observation_space(self, agent):
+        if self.picture:
+            return spaces.Box(0, 255, (self.picture, self.picture, 3), np.uint8)
+        inner = spaces.Dict({"a": spaces.Box(-9, 9, (2,), np.float64), "b": spaces.MultiBinary(3)})
+        return spaces.Tuple([spaces.Discrete(5), inner])
+
+    def action_space(self, agent):
+        return spaces.MultiDiscrete([2, 3], start=[1, 5])
+
+    def _show(self, agent):
+        if self.picture:
+            return np.full((self.picture, self.picture, 3), self.time + 40, np.uint8)
+        return self.time, {"a": np.array([self.drawn, -1.0]), "b": np.array([1, 0, 1], np.int8)}
+
+    def _tell(self):
+        infos = {agent: {"words": ["one", "two"], "object": object(), 3: "no"} for agent in self.possible_agents}
+        return {agent: self._show(agent) for agent in self.possible_agents}, infos
+
+    def reset(self, seed=None, options=None):
+        self.drawn = float(np.random.default_rng(seed).uniform())
+        self.time, self.agents = 0, list(self.possible_agents)
+        return self._tell()
+
+    def step(self, actions):
+        sums = [float(np.sum(actions[agent])) for agent in self.possible_agents]
+        for agent in self.possible_agents:
+            assert self.action_space(agent).contains(actions[agent])
+        self.time += 1
+        observations, infos = self._tell()
+        over = dict.fromkeys(self.possible_agents, self.time == self.length)
+        self.agents = [] if self.time == self.length else self.agents
+        rewards = {"fighter_0": sums[0] - sums[1] + self.gift, "fighter_1": sums[1] - sums[0]}
+        return observations, rewards, over, dict.fromkeys(over, False), infos
+
+    def close(self):
+        pass
+
+
 class Endless(ParallelEnv):
     """A game without possible_agents."""
 

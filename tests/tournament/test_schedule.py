@@ -8,10 +8,14 @@ from marl_meta.tournament.schedule import (
     MOST_GAMES,
     chunks,
     fixed_tables,
+    meetings_of,
+    orders,
+    parties,
     seatings,
     seed_groups,
     swiss_pairings,
     swiss_rounds,
+    swiss_tables,
 )
 from marl_meta.types import UserError
 
@@ -73,6 +77,51 @@ def test_nobody_meets_twice_and_nobody_is_left_out_twice(make_plan: MakePlan) ->
         assert not new & met
         met |= new
     assert len(met) == 15  # ten meetings, and each left out once
+
+
+def test_places_at_a_table_are_balanced() -> None:
+    """With 2, 3, 4, 5 or 7 every two have every two places once each way; else everybody has every place as often."""
+    for size in range(2, 9):
+        found = orders(size)
+        for place in range(size):
+            seated = [order[place] for order in found]
+            assert all(seated.count(who) * size == len(found) for who in range(size))
+        if size in (2, 3, 4, 5, 7):
+            assert len(found) == size * (size - 1)
+            for one, other in itertools.permutations(range(size), 2):
+                pairs = {(order[one], order[other]) for order in found}
+                assert len(pairs) == size * (size - 1)
+
+
+def test_tables_of_several_sides(make_plan: MakePlan) -> None:
+    three = ["x", "y", "z"]
+    plan = make_plan(teams=[f"{name}=random" for name in "abcd"])
+    assert fixed_tables(plan, three) == list(itertools.combinations("abcd", 3))
+    assert [tuple(name for _, name in seating) for seating in seatings(plan, three, ("a", "b", "c"))] == [
+        ("a", "b", "c"), ("b", "c", "a"), ("c", "a", "b"), ("a", "c", "b"), ("b", "a", "c"), ("c", "b", "a"),
+    ]  # fmt: skip
+    gauntlet = make_plan(teams=[f"{name}=random" for name in "abcd"], form="gauntlet", reference=["b", "d"])
+    assert fixed_tables(gauntlet, three) == [("a", "b", "d"), ("c", "b", "d")]
+    assert fixed_tables(gauntlet, [*three, "w", "v"]) == [("a", "b", "d", "b", "d"), ("c", "b", "d", "b", "d")]
+
+
+def test_with_few_entrants_places_go_round() -> None:
+    assert parties(["a", "b"], 3) == [("a", "b", "a"), ("a", "b", "b")]
+    assert parties(["a", "b"], 4) == [("a", "b", "a", "b")]
+    assert parties(["a", "b", "c"], 3) == [("a", "b", "c")]
+    assert parties([], 2) == []
+
+
+def test_tables_of_a_swiss_tournament(make_plan: MakePlan) -> None:
+    plan = make_plan(teams=[f"{name}=random" for name in "abcdefg"], form="swiss")
+    points = dict(zip("abcdefg", range(7, 0, -1), strict=True))
+    assert swiss_rounds(plan, 3) == 2
+    first = swiss_tables(plan, points, set(), 3)
+    assert first == [("a", "b", "c"), ("d", "e", "f")]
+    met = meetings_of(plan, first)
+    assert frozenset("g") in met and frozenset("af") not in met and frozenset("ac") in met
+    second = swiss_tables(plan, points, met, 3)
+    assert second == [("a", "d", "g"), ("b", "e", "c")]  # f is left out now; c has nobody new to meet
 
 
 @pytest.mark.parametrize(

@@ -76,3 +76,36 @@ def test_a_result_is_written_and_read_as_it_is() -> None:
     assert (back.id, back.seating, back.forfeits) == (played.id, played.seating, played.forfeits)
     for seat, values in played.returns.items():
         np.testing.assert_array_equal(back.returns[seat], values)
+
+
+def test_at_a_table_everybody_meets_everybody(make_plan: MakePlan) -> None:
+    plan = make_plan(variants=1, seeds=1)
+    roles = dict.fromkeys("xyz", "player")
+    played = ChunkResult(
+        (("x", "random"), ("y", "gather"), ("z", "stay")), 0, (0,),
+        {seat: np.array([[[value]]], np.float32) for seat, value in (("x", 1.0), ("y", 5.0), ("z", 1.0))},
+    )  # fmt: skip
+    found = outcomes(plan, roles, [played])
+    assert list(zip(found.first, found.second, found.score, strict=True)) == [(0, 1, 0.0), (0, 2, 0.5), (1, 2, 1.0)]
+    assert len(set(found.pair.tolist())) == 3 and len(set(found.luck.tolist())) == 1
+    alone = ChunkResult((("x", "random"), ("y", "gather"), ("z", "random")), 0, (0,), played.returns)
+    assert outcomes(plan, roles, [alone]).score.tolist() == [0.0, 1.0]  # nobody meets himself
+
+
+def test_sides_of_other_roles_are_compared_one_by_one(make_plan: MakePlan) -> None:
+    plan, roles = make_plan(variants=1, seeds=1), {"wolf": "wolf", "sheep": "sheep", "dog": "dog"}
+    names = ("random", "gather", "stay")
+    seatings = [names, (*names[1:], names[0])]  # two of the orders have been played
+    paid = [(9.0, 2.0, 3.0), (8.0, 2.0, 4.0)]
+    found = outcomes(plan, roles, [
+        ChunkResult(
+            tuple(zip(roles, who, strict=True)), 0, (0,),
+            {seat: np.array([[[value]]], np.float32) for seat, value in zip(roles, values, strict=True)},
+        )
+        for who, values in zip(seatings, paid, strict=True)
+    ])  # fmt: skip
+    scored = {(names[i], names[j]): s for i, j, s in zip(found.first, found.second, found.score, strict=True)}
+    # As wolf random earned 9 and gather 8; as sheep gather and stay as much; as dog random earned 4 and stay 3.
+    either = {**scored, **{(two, one): 1.0 - score for (one, two), score in scored.items()}}
+    assert len(found.score) == 3
+    assert either["random", "gather"] == 1.0 and either["gather", "stay"] == 0.5 and either["random", "stay"] == 1.0

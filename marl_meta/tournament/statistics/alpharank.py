@@ -19,7 +19,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from marl_meta.evaluate.robust import Doubles, Indices
-from marl_meta.tournament.statistics.outcomes import Flags
 from marl_meta.types import UserError
 
 POPULATION = 50
@@ -38,7 +37,7 @@ _DOUBLINGS = 100
 
 @dataclass(frozen=True, slots=True, eq=False)
 class AlphaRank:
-    """Masses [n] of n strategies, or [M,N] of the profiles of two populations."""
+    """Masses [M] of M strategies."""
 
     masses: Doubles
     log_masses: Doubles
@@ -48,18 +47,6 @@ class AlphaRank:
     """The selection intensity of these masses."""
     settled: bool
     """Whether the ranking no longer changes with larger alpha; always False where alpha was given."""
-
-    @property
-    def rows(self) -> Doubles:
-        """Return the masses [M] of the first population's strategies."""
-        found: Doubles = self.masses if self.masses.ndim == 1 else self.masses.sum(1)
-        return found
-
-    @property
-    def columns(self) -> Doubles:
-        """Return the masses [N] of the second population's strategies."""
-        found: Doubles = self.masses if self.masses.ndim == 1 else self.masses.sum(0)
-        return found
 
 
 def alpha_rank(payoff: Doubles, alpha: float | None = None, population: int = POPULATION) -> AlphaRank:
@@ -77,27 +64,7 @@ def alpha_rank(payoff: Doubles, alpha: float | None = None, population: int = PO
         raise UserError("alpha-rank: what two entrants earn of a game must add up to the same for all pairs")
     gaps = payoff.T - payoff  # [s,r]: what r is ahead by among s
     np.fill_diagonal(gaps, 0.0)
-    return _ranked(gaps, ~np.eye(len(payoff), dtype=bool), len(payoff) - 1, (len(payoff),), alpha, population)
-
-
-def alpha_rank_two(
-    rows: Doubles, columns: Doubles, alpha: float | None = None, population: int = POPULATION
-) -> AlphaRank:
-    """Return the ranking of profiles in two populations of size m that earn `rows` [M,N] and `columns` [M,N].
-
-    From one profile to the next one population changes its strategy; the mutant is ahead by  u = alpha (what it earns
-    less what its kind earned), and takes over as in `alpha_rank`. Zero-sum: `columns = -rows`.
-    """
-    rows, columns = _finite(rows), _finite(columns)
-    if rows.shape != columns.shape:
-        raise UserError(f"alpha-rank: both payoffs must be of one shape, not {rows.shape} and {columns.shape}")
-    M, N = rows.shape
-    i, j = np.divmod(np.arange(M * N), N)
-    by_rows = (j[:, None] == j) & (i[:, None] != i)
-    by_columns = (i[:, None] == i) & (j[:, None] != j)
-    own, other = rows.ravel(), columns.ravel()
-    gaps = np.where(by_rows, own - own[:, None], np.where(by_columns, other - other[:, None], 0.0))
-    return _ranked(gaps, by_rows | by_columns, M + N - 2, (M, N), alpha, population)
+    return _ranked(gaps, alpha, population)
 
 
 def log_fixation(u: Doubles, population: int) -> Doubles:
@@ -129,15 +96,14 @@ def log_stationary(log_rates: Doubles) -> Doubles:
     return found
 
 
-def _ranked(
-    gaps: Doubles, steps: Flags, choices: int, shape: tuple[int, ...], alpha: float | None, population: int
-) -> AlphaRank:
-    """Return the ranking by `gaps` [n,n], what a mutant (column) is ahead by at alpha 1, where `steps` are possible."""
+def _ranked(gaps: Doubles, alpha: float | None, population: int) -> AlphaRank:
+    """Return the ranking by `gaps` [M,M], what a mutant (column) is ahead by at alpha 1."""
+    choices, steps = max(len(gaps) - 1, 1), ~np.eye(len(gaps), dtype=bool)
     largest = float(np.abs(gaps).max(initial=0.0))
     gaps = np.where(np.abs(gaps) <= _TIE * largest, 0.0, gaps)
 
     def masses(intensity: float) -> Doubles:
-        rates = log_fixation(intensity * gaps, population) - math.log(max(choices, 1))
+        rates = log_fixation(intensity * gaps, population) - math.log(choices)
         return log_stationary(np.where(steps, rates, -np.inf))
 
     settled = alpha is None
@@ -147,7 +113,7 @@ def _ranked(
         alpha, logs = 1.0, masses(1.0)
     else:
         alpha, logs, settled = _sweep(masses, largest, float(np.abs(gaps[gaps != 0.0]).min()))
-    return AlphaRank(np.exp(logs).reshape(shape), logs.reshape(shape), _ranks(logs).reshape(shape), alpha, settled)
+    return AlphaRank(np.exp(logs), logs, _ranks(logs), alpha, settled)
 
 
 def _sweep(masses: Callable[[float], Doubles], largest: float, smallest: float) -> tuple[float, Doubles, bool]:

@@ -22,26 +22,18 @@ from marl_meta.types import UserError
 
 @dataclass(frozen=True, slots=True, eq=False)
 class NashAverage:
-    """The maximum-entropy equilibrium of M rows against N columns, and what each earns against it."""
+    """The maximum-entropy equilibrium of a symmetric game of M entrants, and what each earns against it."""
 
-    rows: Doubles
-    """[M] the mixture of rows."""
-    columns: Doubles
-    """[N] the mixture of columns; the same where the game is symmetric."""
-    row_average: Doubles
-    """[M] what each row earns against `columns`: at most `value`."""
-    column_average: Doubles
-    """[N] what each column earns against `rows`: at most -`value`. Agents against tasks: how hard each task is."""
-    value: float
-    """What rows earn in equilibrium; 0 where the game is symmetric."""
-    row_support: Flags
-    """[M] which rows some equilibrium plays; exactly those have a positive part here."""
-    column_support: Flags
-    """[N]."""
+    mixture: Doubles
+    """[M]"""
+    average: Doubles
+    """[M] what each earns against `mixture`: at most 0, which is what that earns against itself."""
+    support: Flags
+    """[M] whom some equilibrium plays; exactly those have a positive part here."""
 
 
 def nash_average(payoff: Doubles) -> NashAverage:
-    """Return the Nash averages of a symmetric zero-sum game, `payoff` [M,M] antisymmetric, or UserError.
+    """Return the Nash average of a symmetric zero-sum game, `payoff` [M,M] antisymmetric, or UserError.
 
     The equilibria are all p in the simplex with payoff p <= 0.
     """
@@ -53,64 +45,12 @@ def nash_average(payoff: Doubles) -> NashAverage:
     inside, slack = complementary(payoff)
     face = Face(payoff / size, inside, slack, inside > slack)
     mixture = most_even(face)
-    average = payoff @ mixture
-    return NashAverage(mixture, mixture, average, average, 0.0, face.support, face.support)
-
-
-def nash_average_two(payoff: Doubles) -> NashAverage:
-    """Return the Nash averages of a zero-sum game of M rows and N columns, where rows earn `payoff` [M,N].
-
-    Each side's equilibrium mixtures are a polytope of their own, and the one of maximal entropy is taken of each. The
-    matrix is made antisymmetric with one row and column more for the value (Gale, Kuhn and Tucker 1950), which unlike
-    [[0, P], [-P', 0]] does not need a value of 0.
-    """
-    payoff = _finite(payoff)
-    M, N = payoff.shape
-    lowest = float(payoff.min())
-    size = max(float(np.ptp(payoff)), 1e-300)
-    positive = (payoff - lowest) / size + 1.0  # in [1,2]: then the value is more than 0, which the construction needs
-    ones = np.ones
-    skew = np.block(
-        [
-            [np.zeros((M, M)), positive, -ones((M, 1))],
-            [-positive.T, np.zeros((N, N)), ones((N, 1))],
-            [ones((1, M)), -ones((1, N)), np.zeros((1, 1))],
-        ]
-    )
-    inside, slack = complementary(skew)
-    value = inside[-1] / inside[:M].sum()
-    played = inside > slack
-    rows = Face(value - positive.T, inside[:M], slack[:M], played[M:-1])
-    columns = Face(positive - value, inside[M:-1], slack[M:-1], played[:M])
-    p, q = most_even(rows), most_even(columns)
-    return NashAverage(
-        rows=p,
-        columns=q,
-        row_average=payoff @ q,
-        column_average=-payoff.T @ p,
-        value=float(p @ payoff @ q),
-        row_support=rows.support,
-        column_support=columns.support,
-    )
+    return NashAverage(mixture, payoff @ mixture, face.support)
 
 
 def win_rates(payoffs: PayoffMatrix) -> Doubles:
     """Return the antisymmetric mean scores less 0.5, [M,M]; NaN where two never met."""
     found: Doubles = payoffs.mean - 0.5
-    return found
-
-
-def log_odds(payoffs: PayoffMatrix) -> Doubles:
-    """Return the antisymmetric log-odds of row against column, [M,M]; NaN where two never met.
-
-    log((s + 1/2) / (n - s + 1/2)) for a score of s in n games: the half keeps it finite where one has won everything,
-    and takes off most of the bias of few games (Haldane 1956).
-    """
-    n = np.where(payoffs.games > 0, payoffs.games, np.nan)
-    won = payoffs.mean * n
-    found: Doubles = np.log((won + 0.5) / (n - won + 0.5))
-    found = (found - found.T) / 2.0
-    np.fill_diagonal(found, 0.0)
     return found
 
 

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from marl_meta.tournament.statistics.alpharank import alpha_rank, alpha_rank_two, log_fixation, log_stationary
+from marl_meta.tournament.statistics.alpharank import alpha_rank, log_fixation, log_stationary
 from marl_meta.types import UserError
 
 ROCK_PAPER_SCISSORS = np.array([[0.0, -1.0, 1.0], [1.0, 0.0, -1.0], [-1.0, 1.0, 0.0]])
@@ -83,23 +83,11 @@ def test_scale_shift_and_names_do_not_matter() -> None:
     np.testing.assert_allclose(alpha_rank(game[np.ix_(order, order)]).masses, found.masses[order], atol=1e-10)
 
 
-def test_two_populations() -> None:
-    pennies = np.array([[1.0, -1.0], [-1.0, 1.0]])
-    np.testing.assert_allclose(alpha_rank_two(pennies, -pennies).masses, 0.25)
-    # The prisoners' dilemma: both defect.
-    rows = np.array([[3.0, 0.0], [5.0, 1.0]])
-    found = alpha_rank_two(rows, rows.T)
-    assert found.masses[1, 1] == pytest.approx(1.0) and found.rows[1] == pytest.approx(1.0)
-    assert found.ranks[1, 1] == 1 and found.columns.shape == (2,)
-
-
 def test_what_cannot_be_ranked_is_refused() -> None:
     with pytest.raises(UserError, match="add up to the same"):
         alpha_rank(np.array([[3.0, 0.0], [5.0, 1.0]]))
     with pytest.raises(UserError, match="every two"):
         alpha_rank(np.array([[0.5, np.nan], [np.nan, 0.5]]))
-    with pytest.raises(UserError, match="one shape"):
-        alpha_rank_two(np.zeros((2, 3)), np.zeros((3, 2)))
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")  # its exponentials overflow
@@ -111,7 +99,3 @@ def test_openspiel_agrees(seed: int) -> None:
         masses = peer.compute([game], m=50, alpha=alpha)[2]
         np.testing.assert_allclose(alpha_rank(game, alpha).masses, masses, atol=1e-9)
     np.testing.assert_allclose(alpha_rank(game).masses, peer.sweep_pi_vs_alpha([game]), atol=1e-4)
-    rows, columns = np.random.default_rng(seed).normal(size=(2, 3, 4))
-    for alpha in (0.02, 0.1):  # where its eigenvectors are not yet swamped by rounding
-        masses = peer.compute([rows, columns], m=50, alpha=alpha)[2]
-        np.testing.assert_allclose(alpha_rank_two(rows, columns, alpha).masses.ravel(), masses, atol=1e-9)

@@ -54,6 +54,20 @@ def test_without_a_prior_to_speak_of_it_is_the_log_odds() -> None:
     assert expected(found, 0, 1) == pytest.approx(0.75) and expected(found, 1, 0) == pytest.approx(0.25)
 
 
+def test_games_that_share_their_luck_count_once() -> None:
+    """Every game told four times over, as by a table at which four pairs see the same, says no more."""
+    rng = np.random.default_rng(0)
+    once = played(rng, np.array([0.0, 0.4, 0.8]), 200, 0.0, 0.3)
+    columns = [np.tile(one, 4) for one in (once.first, once.second, once.score)]
+    number = np.arange(len(once.score))
+    rows = [*columns, np.arange(4 * len(number)), np.zeros(4 * len(number), int)]
+    again = Outcomes(once.names, *rows, luck=np.tile(number, 4))
+    apart = Outcomes(once.names, *rows)
+    errors = [bradley_terry(one, prior=1e6, side=False, paired=True).error for one in (once, again, apart)]
+    np.testing.assert_allclose(errors[1], errors[0], rtol=1e-2)
+    np.testing.assert_allclose(errors[2], errors[0] / 2, rtol=1e-2)
+
+
 def test_side_and_draws_by_hand() -> None:
     """Of equals, side 0 wins 6, 3 are drawn and side 1 wins 1: e^h = 6 and nu = 3 / sqrt(6 * 1)."""
     rows = [(0, 1), (1, 0)]
