@@ -23,6 +23,7 @@ from marl_meta.evaluate.threads import single_threaded
 from marl_meta.games import Family
 from marl_meta.games.family import check_integer
 from marl_meta.games.scripted import scripts_of
+from marl_meta.interop.board_sight import sight_of
 from marl_meta.meta.controller import GradientController
 from marl_meta.players import RandomPlayer, scripted_player
 from marl_meta.replay import Replay
@@ -186,7 +187,7 @@ def recorder_of(
         for side, seat in seats.items():
             if isinstance(seat.controller, TeamController | GradientController | OracleController):
                 who[side].thinker = _Speaker(seat.controller, game, ground.family)
-    return Recorder(game, game_record(ground, game, seed), who, title=title)
+    return Recorder(game, game_record(ground, game, seed), who, title=title, sight=sight_of(game, 0))
 
 
 def game_record(ground: Ground, game: VectorGame, seed: int) -> GameRecord:

@@ -11,14 +11,14 @@ from gymnasium.spaces import Space
 from pettingzoo import AECEnv, ParallelEnv
 from pettingzoo.utils import aec_to_parallel
 
-from marl_meta.interop.turns import Turns
+from marl_meta.interop.turn_based import TurnBased
 from marl_meta.resources import load_symbol
 from marl_meta.types import UserError
 from marl_meta.wording import one_line
 
 
 class Environment(Protocol):
-    """What is used of PettingZoo's ParallelEnv (which ships no types), and what `Turns` makes of an AECEnv."""
+    """What is used of PettingZoo's ParallelEnv (which ships no types), and what `TurnBased` makes of an AECEnv."""
 
     possible_agents: list[Any]
     agents: list[Any]
@@ -66,7 +66,7 @@ def make_environment(
     if isinstance(game, ParallelEnv):
         return cast("Environment", game)
     at_once = game.metadata.get("is_parallelizable", False)
-    return cast("Environment", aec_to_parallel(game)) if at_once else Turns(game)
+    return cast("Environment", aec_to_parallel(game)) if at_once else TurnBased(game)
 
 
 def wrapped(game: Any, wrappers: Sequence[Mapping[str, Any]], folder: Path | None) -> Any:

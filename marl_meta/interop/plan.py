@@ -15,7 +15,7 @@ from marl_meta.interop.entry import Environment, make_environment
 from marl_meta.interop.schema_format import Schema
 from marl_meta.interop.schema_maps import ENTITY_FEATURES, Reading, compile_schema, group_of, private_names
 from marl_meta.interop.spaces import ActionCodec, ObservationCodec, action_codec, observation_codec
-from marl_meta.interop.turns import Turns
+from marl_meta.interop.turn_based import TurnBased
 from marl_meta.types import BoundRule, IntArray, Layout, SmallIntArray, TeamLayout, UserError
 from marl_meta.wording import listed
 
@@ -94,7 +94,7 @@ def plan_game(source: GameSource, kwargs: Mapping[str, Any]) -> GamePlan:
         if not all(isinstance(name, str) for name in names):
             raise UserError(f"Agents of {source.entry_point!r} must be named by texts, not {listed(names)}.")
         kinds = {name: _kind(source, name) for name in names}
-        alone = isinstance(environment, Turns)
+        alone = isinstance(environment, TurnBased)
         teams = {name: _team(source, name, name if alone else kinds[name]) for name in names}
         order = [name for team in dict.fromkeys(teams.values()) for name in names if teams[name] == team]
         where = {name: f"Agent {name!r} of {source.entry_point!r}" for name in names}

@@ -12,7 +12,7 @@ from marl_meta.interop.entry import Environment
 from marl_meta.interop.plan import GamePlan
 from marl_meta.interop.reconstruct import remember
 from marl_meta.interop.spaces import legal_actions
-from marl_meta.interop.turns import Turns
+from marl_meta.interop.turn_based import TurnBased
 from marl_meta.types import BoolArray, FloatArray, UserError
 
 
@@ -42,7 +42,9 @@ class RunningGame:
         self.places: FloatArray = np.full((entities, 2), np.nan, np.float32)
         """Where objects are that were seen in this episode, for games that show only the nearest."""
         self.original: dict[str, tuple[Any, Mapping[str, Any]]] = {}
-        """What the game itself shows those who play: observation and info, by agent."""
+        """What the game itself shows those who play or ended just now: observation and info, by agent."""
+        self.farewell: dict[str, tuple[Any, Mapping[str, Any]]] = {}
+        """What it showed at the end of the episode before."""
         self._environment = environment
         self._playing: BoolArray = np.zeros(n, bool)
         self._ended: BoolArray = np.zeros(n, bool)
@@ -54,6 +56,7 @@ class RunningGame:
         """Start an episode that `seed` determines."""
         self.seed = seed
         self.log = []
+        self.farewell = self.original
         self.places[:] = np.nan
         observations, infos = self._environment.reset(seed=seed)
         self.acted[:] = False
@@ -108,7 +111,7 @@ class RunningGame:
     def _look(self, observations: Mapping[str, Any], infos: Mapping[str, Any]) -> None:
         """Read what the game shows after a reset or a step."""
         playing = set(self._environment.agents)
-        asked = {self._environment.turn} if isinstance(self._environment, Turns) else playing
+        asked = {self._environment.turn} if isinstance(self._environment, TurnBased) else playing
         self.original = {}
         for i, agent in enumerate(self.plan.agents):
             self._playing[i] = agent in playing and not self._ended[i]
@@ -120,7 +123,7 @@ class RunningGame:
             elif agent in observations:  # else it keeps what it saw last, as one that ended and is shown nothing more
                 codec = self.plan.observations[i]
                 self.vectors[i, : codec.size] = codec.encode(observations[agent])
-            if self._playing[i] and agent in observations:
+            if self.alive[i] and agent in observations:
                 self.original[agent] = observations[agent], infos.get(agent, {})
             if self.acting[i]:
                 where = f"Agent {agent!r}"

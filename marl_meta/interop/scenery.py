@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -262,11 +262,8 @@ class BoardCamera:
     @classmethod
     def fitting(cls, env: Any, agents: list[str]) -> BoardCamera | None:
         """Return the camera of a game whose agents are shown a small board of zeros and ones; None for others."""
-        shapes = {_planes(env.observation_space(agent)) for agent in agents}
-        shape = shapes.pop()
-        if shapes or shape is None:
-            return None
-        return cls(env, agents, shape, "board" if shape[2] == len(agents) == _PIECES else "grid")
+        shape = board_shape([env.observation_space(agent) for agent in agents])
+        return None if shape is None else cls(env, agents, shape, board_style(shape, len(agents)))
 
     def restart(self) -> None:
         """Begin an episode."""
@@ -293,8 +290,27 @@ class BoardCamera:
         agent, planes = moment
         if self._style == "board" and self._agents.index(agent) == 1:
             planes = planes[..., ::-1]  # its own pieces come first
-        cells: npt.NDArray[np.int64] = np.where(planes.any(-1), planes.argmax(-1) + 1, 0)
-        return cells
+        return cells_of(planes)
+
+
+def board_shape(shown: Sequence[spaces.Space[Any]]) -> tuple[int, ...] | None:
+    """Return the shape (height, width, planes) of the small board of zeros and ones that all see; None for others.
+
+    `shown` are the observation spaces of all agents.
+    """
+    shapes = {_planes(space) for space in shown}
+    return shapes.pop() if len(shapes) == 1 else None
+
+
+def board_style(shape: tuple[int, ...], agents: int) -> Literal["board", "grid"]:
+    """Return how a board is drawn: with pieces where there are two players, and a plane for each."""
+    return "board" if shape[2] == agents == _PIECES else "grid"
+
+
+def cells_of(planes: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+    """Return what is on the cells [height,width]: 0 for nothing, else the number of the first plane that has it."""
+    cells: npt.NDArray[np.int64] = np.where(planes.any(-1), planes.argmax(-1) + 1, 0)
+    return cells
 
 
 def _planes(space: spaces.Space[Any]) -> tuple[int, ...] | None:

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from gymnasium.spaces import Space
 
 from marl_meta.games import Family, load_family, make_vec
 from marl_meta.games.deck import deal, new_deck
@@ -210,8 +211,21 @@ class PettingZooVector:
         return Step(self._observe(), reward, terminated, truncated, game_over, trial_over, final)
 
     def original(self, b: int, slot: int) -> tuple[Any, Mapping[str, Any]]:
-        """Return what the game itself shows the agent of a slot, which plays: its observation and its info."""
+        """Return what the game itself shows the agent of a slot, who is there: its observation and its info."""
         return self._running()[b].original[self._agent_of(b, slot)]
+
+    def seen(self, b: int, slot: int, *, over: bool) -> Any:
+        """Return the original observation of the agent of a slot, None if it is not there.
+
+        It is that of now, or of the end of the episode that is `over`.
+        """
+        game = self._running()[b]
+        return (game.farewell if over else game.original).get(self._agent_of(b, slot), (None,))[0]
+
+    def observation_space(self, b: int, slot: int) -> Space[Any]:
+        """Return the space of what the agent of a slot is shown, but for its mask."""
+        plan: GamePlan = self._plans[self._variant[b]]
+        return plan.observations[plan.agents.index(self._agent_of(b, slot))].space
 
     def codec(self, b: int, slot: int) -> ActionCodec:
         """Return how actions of the agent of a slot are numbered."""

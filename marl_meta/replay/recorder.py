@@ -6,7 +6,7 @@ import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -90,12 +90,27 @@ def rules_card(family: Family, rules: Mapping[str, Any]) -> list[CardRule]:
     return sorted(listed, key=lambda rule: not rule.hidden)
 
 
+class Sight(Protocol):
+    """Keeps what there is to draw of one game of a batch, where that is not in its observations."""
+
+    def look(self, *, over: bool) -> None:
+        """Keep the moment: that which the game shows now, or the last of the episode that is over."""
+
+    def scene(self) -> Scene:
+        """Return what was kept of an episode."""
+
+
 class Recorder:
-    """Writes down game `b` of a batch. Call `begin`; then `think` and `choose` before and `note` after every step."""
+    """Writes down game `b` of a batch. Call `begin`; then `think` and `choose` before and `note` after every step.
+
+    With a `sight` that draws what there is to draw.
+    """
 
     def __init__(
-        self, game: VectorGame, played: GameRecord, who: Mapping[str, Who], b: int = 0, title: str | None = None
+        self, game: VectorGame, played: GameRecord, who: Mapping[str, Who], b: int = 0, title: str | None = None,
+        sight: Sight | None = None,
     ) -> None:  # fmt: skip
+        self._sight = sight
         self._layout: Layout = game.layout
         self._game, self._played, self._who, self._b, self._title = game, played, who, b, title
         self._chain: Chain | None = None
@@ -146,7 +161,7 @@ class Recorder:
         diary.terminated.append(step.terminated[b, self._agents].copy())
         diary.truncated.append(step.truncated[b, self._agents].copy())
         outcome = (step.reward, step.terminated, step.truncated)
-        self._see(now, [array[b, self._agents].tobytes() for array in outcome])
+        self._see(now, [array[b, self._agents].tobytes() for array in outcome], over=over)
         if over:
             self._close(over=True)
             self._first = step.observation
@@ -199,8 +214,10 @@ class Recorder:
         self._diary, self._first = _Diary(books), None
         self._see(observation, [])
 
-    def _see(self, observation: Observation, outcome: list[bytes]) -> None:
+    def _see(self, observation: Observation, outcome: list[bytes], *, over: bool = False) -> None:
         diary, b = self._writing(), self._b
+        if self._sight is not None:
+            self._sight.look(over=over)
         assert self._chain is not None
         self._chain.add([*shown(observation, b, self._agents, self._entities), *outcome])
         diary.present.append(observation.present[b, self._entities].copy())
@@ -239,6 +256,8 @@ class Recorder:
     def _scene(self, diary: _Diary) -> Scene:
         if diary.boards:
             return encode_board(np.stack(diary.boards), "board")
+        if self._sight is not None:
+            return self._sight.scene()
         if not diary.places:
             return Scene(kind="none")
         stacked: FloatArray = np.stack(diary.places, -1)

@@ -14,7 +14,7 @@ from marl_meta.games import Family, load_family, make_vec
 from marl_meta.replay.decoding import actions_of, places_of, rewards_of
 from marl_meta.replay.digest import CHECK_DIGITS
 from marl_meta.replay.record import EpisodeRecord, GameRecord, ReplayRecord
-from marl_meta.replay.recorder import Recorder, made_here
+from marl_meta.replay.recorder import Recorder, Sight, made_here
 from marl_meta.replay.trust import check_trusted
 from marl_meta.resources import families_dirs
 from marl_meta.types import IntArray, UserError, Variant, VectorGame
@@ -65,7 +65,7 @@ def _again_in_batch(record: ReplayRecord, family: str | Path | Family | None) ->
     """Return what is recorded when the actions are played again, and why it ends early, if it does."""
     game = _rebuilt(record.game, family, len(record.episodes))
     try:
-        recorder = Recorder(game, record.game, {})
+        recorder = Recorder(game, record.game, {}, sight=None if record.game.family else _sight_of(game))
         observation = game.reset().observation
         recorder.begin(observation)
         slots = np.flatnonzero(observation.present[0, : game.num_agents])
@@ -88,6 +88,12 @@ def _again_in_batch(record: ReplayRecord, family: str | Path | Family | None) ->
         return recorder.record(), ""
     finally:
         game.close()
+
+
+def _sight_of(game: VectorGame) -> Sight | None:
+    from marl_meta.interop.board_sight import sight_of
+
+    return sight_of(game, 0)
 
 
 def _chosen(record: ReplayRecord, episode: EpisodeRecord) -> IntArray:

@@ -11,6 +11,7 @@ import numpy as np
 
 from marl_meta.evaluate.play import play, sides_of
 from marl_meta.evaluate.threads import single_threaded
+from marl_meta.interop.board_sight import sight_of
 from marl_meta.replay.record import ReplayRecord, Series
 from marl_meta.replay.recorder import Recorder, Who
 from marl_meta.tournament.arena import Arena, Portion
@@ -125,4 +126,7 @@ def series_recorders(hall: Hall, chunk: Chunk, game: VectorGame, rows: Mapping[i
         player = name if not part else " and ".join(dict.fromkeys(one for _, one in chunk.seating))
         weights = None if team is None or part else team.fingerprint()
         who[side] = Who(player, learner, weights, chunk_seed(hall.plan, chunk, index))
-    return [Recorder(game, hall.arena.record(variant, 0), who, b=row) for variant, row in rows.items()]
+    return [
+        Recorder(game, hall.arena.record(variant, 0), who, b=row, sight=sight_of(game, row))
+        for variant, row in rows.items()
+    ]

@@ -41,6 +41,44 @@ def test_names_may_be_given_and_options_repeated(tmp_path: Path) -> None:
     assert {one["name"] for one in json.loads(shown)["entrants"]} == {"one", "two"}
 
 
+@pytest.mark.filterwarnings("ignore:The old environment creation API:DeprecationWarning")
+def test_a_third_party_game_and_its_arguments(tmp_path: Path) -> None:
+    folder, go = str(tmp_path / "t"), ["--teams", "a=random,b=random", "--games", "1", "--seeds", "2"]
+    game = [
+        "--pettingzoo",
+        "pettingzoo.classic.go_v5:env",
+        "--kwargs",
+        '{"board_size": 5}',
+        "--kwargs",
+        '{"board_size": 6}',
+    ]
+    shown = invoke("run", folder, *game, *go)
+    assert "go_v5, round robin" in shown and "2 variants, 8 series of one game" in shown
+    record = json.loads(invoke("resume", folder, "--json"))
+    assert record["plan"]["third_party"]["kwargs"] == [{"board_size": 5}, {"board_size": 6}]
+    assert record["plan"]["third_party"]["roles"] == {"black_0": "black", "white_0": "white"}
+    sides = ["--pettingzoo", "pettingzoo.classic.rps_v2:parallel_env", "--sides", "each"]
+    record = json.loads(invoke("run", str(tmp_path / "u"), *sides, *go, "--json"))
+    assert record["plan"]["third_party"]["roles"] == {"player_0": "player", "player_1": "player"}
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ([], "Say which game is played"),
+        (["--game", "harvest", "--pettingzoo", "a:b"], "both cannot be played at once"),
+        (["--game", "harvest", "--sides", "each"], "are of a third-party game"),
+        (["--pettingzoo", "a:b", "--sides", "[1]"], "--sides must be a JSON object"),
+        (["--pettingzoo", "a:b", "--sides", '{"a": 1}'], "names of sides"),
+        (["--pettingzoo", "nowhere.at_all:env"], "cannot be imported"),
+    ],
+)
+def test_which_game_is_played(tmp_path: Path, options: list[str], said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        invoke("run", str(tmp_path / "t"), "--teams", "a=random,b=random", *options)
+    assert not (tmp_path / "t").exists()
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [

@@ -8,7 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from marl_meta import ThirdPartyGame, play
+from marl_meta.interop.board_sight import sight_of
 from marl_meta.interop.vector import PettingZooVector
+from marl_meta.replay.decoding import cells_of
 from marl_meta.types import Step, UserError
 
 from . import tiny_games
@@ -188,3 +191,33 @@ def test_pettingzoos_own_turn_based_games_are_played(name: str) -> None:
     assert games > 1
     if name != "hanabi_v5":
         np.testing.assert_allclose(total.sum(-1), 0.0, atol=1e-5)  # what one wins the others lose
+
+
+@pytest.mark.filterwarnings("ignore:The old environment creation API:DeprecationWarning")
+def test_boards_are_drawn_to_the_last_move() -> None:
+    game = PettingZooVector("pettingzoo.classic.tictactoe_v3:env", {}, num_games=2, seed=1)
+    sight = sight_of(game, 1)
+    assert sight is not None
+    game.reset()
+    sight.look(over=False)
+    for move in (0, 1, 3, 4, 6):  # the first player has a column
+        step = game.step(np.full((2, 2), move))
+        sight.look(over=bool(step.game_over[1]))
+    assert step.game_over.all() and step.reward[1].tolist() == [1.0, -1.0]
+    scene = sight.scene()
+    assert (scene.kind, scene.style, scene.width, scene.height) == ("board", "board", 3, 3)
+    sight.look(over=False)
+    assert sight._moments[0].sum() == 0  # the next game begins with an empty board
+    assert sight_of(pile(), 0) is None
+
+
+@pytest.mark.filterwarnings("ignore:The old environment creation API:DeprecationWarning")
+def test_a_recorded_board_game_shows_its_board_and_verifies() -> None:
+    four = ThirdPartyGame("pettingzoo.classic.connect_four_v3:env")
+    replay = play({"player_0": "random", "player_1": "random"}, game=four)
+    (episode,) = replay.record.episodes
+    assert episode.scene.kind == "board"
+    boards = cells_of(episode)
+    assert len(boards) == episode.steps + 1
+    assert [np.count_nonzero(board) for board in boards] == list(range(episode.steps + 1))
+    assert replay.verify().same

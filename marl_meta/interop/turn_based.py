@@ -18,7 +18,7 @@ from marl_meta.interop.origin import core_of
 from marl_meta.types import UserError
 
 
-class Turns:
+class TurnBased:
     """An AECEnv as `RunningGame` steps it; `turn` says whose turn it is."""
 
     def __init__(self, game: Any) -> None:
