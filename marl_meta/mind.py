@@ -80,6 +80,10 @@ class Mind:
             self._believed = self.evidence, belief(self.evidence).knowledge.numpy()
         return self._believed[1]
 
+    def reconsider(self) -> None:
+        """Read beliefs from the evidence afresh: the network that reads it has changed."""
+        self._believed = None
+
     @torch.no_grad()
     def remember(self, before: Observation, actions: IntArray, step: Step) -> Events | None:
         """Take note of what the agents' `actions` [B,n] led to; returns the events, for a design that infers rules."""
@@ -139,10 +143,14 @@ def after(step: Step) -> Observation:
     """Return what the games showed after a step: of those that ended their last, not the next game's first."""
     if step.final is None:
         return step.observation
-    over = step.game_over[:, None, None]
-    entities = np.where(over, step.final.entities, step.observation.entities)
-    private = np.where(over, step.final.private, step.observation.private)
-    return replace(step.observation, entities=entities, private=private)
+    over, row = step.game_over[:, None, None], step.game_over[:, None]
+    return replace(
+        step.observation,
+        entities=np.where(over, step.final.entities, step.observation.entities),
+        private=np.where(over, step.final.private, step.observation.private),
+        team=np.where(row, step.final.team, step.observation.team),
+        present=np.where(row, step.final.present, step.observation.present),
+    )
 
 
 def stack(evidence: Tensor, gained: Tensor, starts: Tensor) -> Tensor:

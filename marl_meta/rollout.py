@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -18,8 +18,9 @@ from marl_meta.nets.inputs import InputStorage, PolicyInputs, ReadInputs
 from marl_meta.nets.policy import RelationalPolicy
 from marl_meta.rl.normalise import ValueNormaliser
 from marl_meta.rl.objective import Targets
-from marl_meta.rl.returns import generalised_advantages
+from marl_meta.rl.returns import generalised_advantages, turn_advantages
 from marl_meta.types import BoolArray, FloatArray, IntArray, Observation, SmallIntArray, Snapshot, Step, VectorGame
+from marl_meta.visitors import Visitor, Visitors
 
 
 class Controller(Protocol):
@@ -72,6 +73,8 @@ class Experience:
     path: str = "fused"
     hidden: FloatArray | None = None
     """[T,B,R'] the rules, for those who guess them."""
+    acts_next: Tensor | None = None
+    """bool [M] who acts after the last step, in games in turns; None where everybody always acts."""
 
     @property
     def num_games(self) -> int:
@@ -81,6 +84,14 @@ class Experience:
     def estimate(self, normaliser: ValueNormaliser, gamma: float, lam: float) -> None:
         """Fill `advantage` and `target`, both in the game's units."""
         value, next_value = normaliser.denormalise(self.value), normaliser.denormalise(self.next_value)
+        if self.acts_next is not None:
+            acting = torch.cat([self.weight > 0, self.acts_next.unsqueeze(0)])
+            self.advantage, known = turn_advantages(
+                self.reward, value, next_value, self.bootstraps, self.chains, acting, gamma, lam
+            )
+            self.weight = known.float()
+            self.target = self.advantage + value
+            return
         self.advantage = generalised_advantages(
             self.reward, value, next_value, self.bootstraps, self.chains, gamma, lam
         )
@@ -123,7 +134,7 @@ class Testimony:
     starts: Tensor
     """bool [T,M] where a trial starts."""
     weight: Tensor
-    """[T,M] 1 where the agent acted, else 0."""
+    """[T,M] 1 where the agent acted, and nobody for it, else 0."""
     events: list[Events]
     """By step."""
     hidden: FloatArray
@@ -144,6 +155,8 @@ class Seat:
         self.scratch = inputs.storage(1, game, agents, shared_view)
         self.mind = Mind(policy, inputs, belief, game.num_games, agents, device)
         self.rows = game.num_games * len(agents)
+        self.turns = False
+        """Whether agents act in turn."""
         self.reveal = 1.0 if belief is None else 0.0
         """Share of the games whose hidden rules are told, from their next trial on."""
         self.curiosity = 0.0
@@ -161,13 +174,15 @@ class Seat:
 
 @dataclass(slots=True)
 class EpisodeTotals:
-    """Returns of the episodes that ended while collecting."""
+    """Returns of the episodes that ended while collecting; but for `meetings`, of games without visitors."""
 
     returns: list[FloatArray] = field(default_factory=list)
     """[N] per ended game, NaN for agents that took no part in it."""
     lengths: list[int] = field(default_factory=list)
     trials: list[tuple[int, float]] = field(default_factory=list)
     """Of each trial that ended: its variant, and what an agent of the learners earned in an episode, on average."""
+    meetings: list[tuple[tuple[str, str], FloatArray]] = field(default_factory=list)
+    """Of each episode with a visitor: its label, and the returns [N], NaN for agents that took no part in it."""
 
 
 class Collector:
@@ -191,12 +206,20 @@ class Collector:
         """Sum, over a trial's episodes so far, of an agent's return: the mean over the learners' agents."""
         self.episodes = np.zeros(game.num_games, np.int64)
         self.learners = np.concatenate([seat.agents for seat in seats.values()])
+        self.visitors = Visitors(game.num_games)
         self.asks = any(seat.inputs.knowledge or seat.inputs.privileged for seat in seats.values())
         """Whether any learner is told hidden rules or infers them."""
+        shown = self.step.observation
+        turns = bool((shown.present[:, : game.num_agents] & ~shown.acting).any())
         for seat in seats.values():
+            seat.turns = turns
             seat.tell(np.ones(game.num_games, np.bool_))
         for agents, controller in fixed.values():
             controller.reset(game.num_games, agents)
+
+    def invite(self, visitors: Sequence[Visitor]) -> None:
+        """Let these visitors play from the next trials on, in the place of those that did."""
+        self.visitors.invite(visitors, (self.length == 0) & (self.episodes == 0))
 
     @torch.no_grad()
     def collect(self, horizon: int) -> tuple[dict[str, Experience], EpisodeTotals]:
@@ -208,16 +231,19 @@ class Collector:
 
     def _collect(self, horizon: int) -> tuple[dict[str, Experience], EpisodeTotals]:
         totals = EpisodeTotals()
+        for seat in self.seats.values():
+            seat.mind.reconsider()  # as a resumed run must, whose minds have believed nothing yet
         books = {name: _Book(seat, horizon) for name, seat in self.seats.items()}
         for time in range(horizon):
             observation = self.step.observation
-            acting = observation.acting
+            acting, counted = observation.acting, self.visitors.counted(observation.acting)
             hidden = self.game.hidden_rules if self.asks else None
             actions = np.zeros((self.game.num_games, self.game.num_agents), np.int64)
             for book in books.values():
                 actions[:, book.seat.agents] = book.act(time, observation, hidden, self.generator)
             for agents, controller in self.fixed.values():
                 actions[:, agents] = controller.act(observation)
+            self.visitors.act(observation, actions)
             variants = self.game.variant_numbers
             self.step = step = self.game.step(actions)
             for _, controller in self.fixed.values():
@@ -225,10 +251,11 @@ class Collector:
             ends = step.trial_over if self.trials else step.game_over
             for book in books.values():
                 book.note(book.seat.mind.remember(observation, actions[:, book.seat.agents], step))
-                book.record(time, step, ends, acting, hidden)
+                book.record(time, step, ends, counted, hidden)
                 book.seat.mind.forget(step.trial_over)
                 book.seat.tell(step.trial_over)
             self._count(step, acting, variants, totals)
+            self.visitors.observe(step)
         hidden = self.game.hidden_rules if self.asks else None
         return {name: book.close(self.step, hidden) for name, book in books.items()}, totals
 
@@ -236,14 +263,20 @@ class Collector:
         self.running += step.reward
         self.length += 1
         self.played |= acting
-        for index in np.flatnonzero(step.game_over):
-            totals.returns.append(np.where(self.played[index], self.running[index], np.nan).astype(np.float32))
-            totals.lengths.append(int(self.length[index]))
+        for index in np.flatnonzero(step.game_over).tolist():
+            row = np.where(self.played[index], self.running[index], np.nan).astype(np.float32)
+            visitor = self.visitors.at(index)
+            if visitor is not None:
+                totals.meetings.append((visitor.label, row))
+            else:
+                totals.returns.append(row)
+                totals.lengths.append(int(self.length[index]))
             here = self.learners[self.played[index, self.learners]]
             self.earned[index] += self.running[index, here].sum() / max(len(here), 1)
             self.episodes[index] += 1
-        for index in np.flatnonzero(step.trial_over):
-            totals.trials.append((int(variants[index]), float(self.earned[index] / self.episodes[index])))
+        for index in np.flatnonzero(step.trial_over).tolist():
+            if self.visitors.at(index) is None:
+                totals.trials.append((int(variants[index]), float(self.earned[index] / self.episodes[index])))
         for array in (self.running, self.length, self.played):
             array[step.game_over] = 0
         self.earned[step.trial_over] = self.episodes[step.trial_over] = 0
@@ -258,10 +291,10 @@ class Collector:
             state |= {f"seat/{name}/{key}": array for key, array in seat.mind.snapshot().items()}
         for name, (_, controller) in self.fixed.items():
             state |= {f"fixed/{name}/{key}": array for key, array in controller.snapshot().items()}
-        return state
+        return state | {f"visitors/{key}": array for key, array in self.visitors.snapshot().items()}
 
     def restore(self, snapshot: Snapshot) -> None:
-        """Go back to a snapshot."""
+        """Go back to a snapshot, with the same visitors invited."""
         self.step = self.game.restore(_below(snapshot, "game/"))
         self.running, self.length = snapshot["running"].copy(), snapshot["length"].copy()
         self.played = snapshot["played"].copy()
@@ -271,6 +304,7 @@ class Collector:
             seat.mind.restore(_below(snapshot, f"seat/{name}/"))
         for name, (_, controller) in self.fixed.items():
             controller.restore(_below(snapshot, f"fixed/{name}/"))
+        self.visitors.restore(_below(snapshot, "visitors/"))
 
 
 def _below(snapshot: Snapshot, prefix: str) -> Snapshot:
@@ -323,8 +357,11 @@ class _Book:
         if events is not None:
             self.events.append(events)
 
-    def record(self, time: int, step: Step, ends: BoolArray, acting: BoolArray, hidden: FloatArray | None) -> None:
-        """Write down what came of it. `ends` bool [B]: the game (in a trial, the trial) ended."""
+    def record(self, time: int, step: Step, ends: BoolArray, counted: BoolArray, hidden: FloatArray | None) -> None:
+        """Write down what came of it.
+
+        `ends` bool [B]: the game (in a trial, the trial) ended; `counted` bool [B,N]: whose step teaches the learner.
+        """
         agents = self.seat.agents
         terminated, truncated = step.terminated[:, agents], step.truncated[:, agents]
         over = np.broadcast_to(ends[:, None], terminated.shape)
@@ -337,7 +374,7 @@ class _Book:
         self.reward[time] = _rows(step.reward[:, agents] + self._curiosity(hidden))
         self.bootstraps[time] = _rows(~dead)
         self.chains[time] = _rows(~(over | dead))
-        self.weight[time] = _rows(acting[:, agents])
+        self.weight[time] = _rows(counted[:, agents])
         self.seat.mind.starts = _rows(over)
         cut = over & truncated & ~dead
         if step.final is not None and cut.any():
@@ -388,6 +425,7 @@ class _Book:
             device=device,
             path=seat.path,
             hidden=np.stack(self.hidden) if seat.inputs.design.guesses else None,
+            acts_next=_rows(step.observation.acting[:, seat.agents]).to(device) if seat.turns else None,
         )
 
     def _testimony(self) -> Testimony | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import fields, replace
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -77,10 +77,9 @@ def _with_and_without(observation: Observation) -> Observation:
     seen = np.ones((1, slots, entities), bool) if observation.sees is None else observation.sees
     sees = seen.repeat(times, 0)
     sees[np.arange(1, times), :, np.arange(entities)] = False
-    values = {
-        one.name: getattr(observation, one.name).repeat(times, 0) for one in fields(observation) if one.name != "sees"
-    }
-    return Observation(**values, sees=sees)
+    arrays = {one.name: getattr(observation, one.name) for one in fields(observation) if one.name != "sees"}
+    repeated: dict[str, Any] = {name: None if one is None else one.repeat(times, 0) for name, one in arrays.items()}
+    return Observation(**repeated, sees=sees)
 
 
 def _believed(knowledge: Knowledge | None, known: FloatArray) -> FloatArray | None:

@@ -15,6 +15,7 @@ import numpy.typing as npt
 FloatArray = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int64]
 SmallIntArray = npt.NDArray[np.int8]
+LinkArray = npt.NDArray[np.int16]
 BoolArray = npt.NDArray[np.bool_]
 Snapshot = dict[str, npt.NDArray[Any]]
 """Everything a game needs to go on exactly where it was: plain arrays by name."""
@@ -74,6 +75,9 @@ class Layout:
     """Columns of `Observation.rules`."""
     hidden_rules: tuple[BoundRule, ...] = ()
     """Columns of `VectorGame.hidden_rules`."""
+    links: tuple[str, ...] = ()
+    """What the last columns of `Observation.links` say of an entity (such as who is above it), in games whose entities
+    are linked and whose actions are about entities (`Observation.targets`); the columns before are of one sort."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +102,13 @@ class Observation:
     """[B,N,A] legal actions; every row has at least one, those of agents that do not act too."""
     rules: FloatArray
     """[B,R] visible rules, each scaled to [-1, 1] over its range."""
+    links: LinkArray | None = None
+    """[B,E,L] the entities that each entity is linked with, by index, -1 for none; None in games without such.
+
+    Which column means what is the family's to say; links do not depend on who is present.
+    """
+    targets: LinkArray | None = None
+    """[B,A] the entity that each action is about, -1 for one that is not legal; None where actions are about none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +161,10 @@ class VectorGame(Protocol):
     @property
     def variant_numbers(self) -> IntArray:
         """[B] the variant of each game, as a number below `num_variants`."""
+
+    @property
+    def action_counts(self) -> IntArray:
+        """[B,N] how many actions each agent has under the rules of its game; the mask says which are legal now."""
 
     @property
     def hidden_rules(self) -> FloatArray:

@@ -76,7 +76,7 @@ def test_a_scripted_player_that_does_not_exist() -> None:
         scripted_policy(family, "know")
 
 
-@pytest.mark.parametrize("name", ["spread", "tag", "harvest", "payoff"])
+@pytest.mark.parametrize("name", ["spread", "tag", "harvest", "payoff", "connect"])
 def test_scripted_players_of_our_families_play(name: str) -> None:
     family = load_family(name)
     game = make_vec(family, num_games=3)

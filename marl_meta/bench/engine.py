@@ -12,18 +12,29 @@ from marl_meta.bench.report import Mark, Report, Row, Say, Table
 from marl_meta.bench.timing import Case, Timing, interleave, slower
 from marl_meta.games import Family, load_family, make_vec
 from marl_meta.games.splits import Domain
-from marl_meta.interop.peers import EPISODE, Episodes, installed, jaxmarl_episodes, mpe2_episodes, vmas_episodes
-from marl_meta.types import UserError
+from marl_meta.interop.peers import (
+    EPISODE,
+    Episodes,
+    connect_four_episodes,
+    installed,
+    jaxmarl_episodes,
+    mpe2_episodes,
+    vmas_episodes,
+)
+from marl_meta.players import RandomPlayer
+from marl_meta.types import UserError, VectorGame
 from marl_meta.wording import listed
 
-GAMES = ("spread", "tag", "harvest")
+GAMES = ("spread", "tag", "harvest", "connect")
+IN_TURNS = ("connect",)
+"""Games in which what is legal changes with every move."""
 BATCHES = (64, 512, 4096, 32768)
 MARK_BATCH = 4096
 """The batch size of the marks. Batched peers are measured at the largest of ours up to this one."""
 
-STEPS_PER_SECOND = {"spread": 20e6, "tag": 10e6}
+STEPS_PER_SECOND = {"spread": 20e6, "tag": 10e6, "connect": 2e6}
 """Marks with per-game rules (absolute, 2 cores)."""
-TIMES_MPE2, TIMES_BATCHED = 4000.0, 20.0
+TIMES = {"mpe2": 4000.0, "VMAS": 20.0, "JaxMARL": 20.0}
 """Marks: how many times as fast as mpe2's parallel_env, and as VMAS and JaxMARL."""
 MOST_GROWTH = 1.5
 """Cost is called linear in B while an env-step of the largest batch costs at most so much more than of the cheapest."""
@@ -33,6 +44,8 @@ DEFAULT, NUMBERS, SIZES = "default", "per game", "per game, sizes too"
 (of agents, of obstacles), which are the default ones as in the peers' games; each game its own, counts included."""
 
 _DIFFERENT_ACTIONS = 8
+_MOVES = 200
+"""Steps of games in turns that are played from the start at every call, several games each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +108,9 @@ def _compared(sizes: Sequence[int]) -> int:
 
 def _measure(game: str, sizes: list[int], seconds: float, repeats: int) -> _Measured:
     at = _compared(sizes)
-    made = (mpe2_episodes(game), vmas_episodes(game, at), jaxmarl_episodes(game, at))
+    made = (
+        mpe2_episodes(game), vmas_episodes(game, at), jaxmarl_episodes(game, at), connect_four_episodes(game)
+    )  # fmt: skip
     peers: list[Episodes] = [peer for peer in made if peer is not None]
     families = _families(load_family(game))
     ours = {(rules, size): _case(families[rules], size) for rules in families for size in sizes}
@@ -127,6 +142,8 @@ def _case(family: Family, num_games: int) -> Case:
     """Return an episode's length of steps of a batch, actions passed in."""
     split = "train" if family.splits else None
     batch = make_vec(family, num_games=num_games, split=split, seed=0)
+    if family.name in IN_TURNS:
+        return _case_in_turns(batch)
     batch.reset()
     shape = (_DIFFERENT_ACTIONS, num_games, batch.num_agents)
     drawn = np.random.default_rng(0).integers(_actions_of_all(family, split), size=shape)
@@ -137,6 +154,23 @@ def _case(family: Family, num_games: int) -> Case:
             batch.step(row)
 
     return Case(play, work=EPISODE * num_games)
+
+
+def _case_in_turns(batch: VectorGame) -> Case:
+    """Return so many steps of a batch from its start, with the legal actions that were drawn for just these games."""
+    player = RandomPlayer(0)
+    player.reset(batch.num_games, np.arange(batch.num_agents))
+    actions, observation = [], batch.reset(0).observation
+    for _ in range(_MOVES):
+        actions.append(player.act(observation))
+        observation = batch.step(actions[-1]).observation
+
+    def play() -> None:
+        batch.reset(0)
+        for row in actions:
+            batch.step(row)
+
+    return Case(play, work=_MOVES * batch.num_games)
 
 
 def _actions_of_all(family: Family, split: str | None) -> int:
@@ -154,7 +188,8 @@ def _marks(found: _Measured) -> Iterator[Mark]:
             speed = found.ours[NUMBERS, at].speed
             yield Mark(f"{setting}: env-steps/s", speed, STEPS_PER_SECOND[game], portable=False)
         for system, _, ratio in found.ratios():
-            yield Mark(f"{setting}: times {system}", ratio, TIMES_MPE2 if system == "mpe2" else TIMES_BATCHED)
+            if system in TIMES:
+                yield Mark(f"{setting}: times {system}", ratio, TIMES[system])
     if len(found.sizes) > 1:
         name = f"{game}, per-game rules: cost of an env-step at B = {found.sizes[-1]} to the cheapest"
         yield Mark(name, found.growth(NUMBERS)[1], most=MOST_GROWTH)

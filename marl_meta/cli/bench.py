@@ -31,13 +31,13 @@ def _help(context: typer.Context) -> None:
 
 @bench.command()
 def engine(
-    games: Annotated[str, typer.Option(help="Families, separated by commas.")] = "spread,tag,harvest",
+    games: Annotated[str, typer.Option(help="Families, separated by commas.")] = "spread,tag,harvest,connect",
     batches: Annotated[str, typer.Option(help=_NUM_GAMES)] = "64,512,4096,32768",
     seconds: _Seconds = 1.0,
     repeats: _Repeats = 7,
     as_json: AsJson = False,
 ) -> None:
-    """Env-steps a second of the games by batch size, beside mpe2, VMAS and JaxMARL."""
+    """Env-steps a second of the games by batch size, beside mpe2, VMAS, JaxMARL and PettingZoo."""
     from marl_meta.bench.engine import bench_engine
 
     names = [name.strip() for name in games.split(",")]

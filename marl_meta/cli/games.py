@@ -96,7 +96,8 @@ def _show_card(family: Family) -> None:
     console.print(f"Agents: {', '.join(family.agents)}. Objects: {', '.join(family.objects) or 'none'}.")
     console.print(f"From {family.path}", style="dim", markup=False, highlight=False, soft_wrap=True)
     rules = family.rules.values()
-    for title, hidden in (("Hidden rules (they show only through play)", True), ("Visible rules", False)):
+    unless = "" if family.told_by is None else f", unless {family.told_by} is true"
+    for title, hidden in ((f"Hidden rules (they show only through play{unless})", True), ("Visible rules", False)):
         rows = [rule_row(rule) for rule in rules if rule.hidden == hidden]
         if rows:
             console.print(_table(title, RULE_COLUMNS, rows))

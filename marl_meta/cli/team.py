@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -16,6 +18,11 @@ if TYPE_CHECKING:
 team = typer.Typer(
     help="What a team is: how it plays, what it was trained on, what it remembers.", no_args_is_help=True
 )
+
+_EXPORT_SPLIT = (
+    "Of a script: splits whose visible rules it knows (repeat the option); by default all but those to train on."
+)
+_EXPORT_RULES = "Of a script: rules that it knows, as inline JSON, a file or a variant_id (repeat the option)."
 
 
 @team.callback()
@@ -50,6 +57,45 @@ def zoo(
         typer.echo(json.dumps({"teams": [{"team": f"zoo:{one.name}", **one.origin} for one in teams]}))
         return
     _show_zoo(teams)
+
+
+class Style(StrEnum):
+    """What comes last in a script, where tools look for the agent."""
+
+    NATIVE = "native"
+    KAGGLE = "kaggle"
+
+
+@team.command()
+def export(
+    folder: TeamFolder,
+    out: Annotated[Path, typer.Option(help="File to write: NAME.onnx, or NAME.py for a script that stands alone.")],
+    side: Annotated[str | None, typer.Option(help="Side of the game that it plays; by default its first.")] = None,
+    split: Annotated[list[str] | None, typer.Option(help=_EXPORT_SPLIT)] = None,
+    rules: Annotated[list[str] | None, typer.Option(help=_EXPORT_RULES)] = None,
+    style: Annotated[
+        Style, typer.Option(help="What comes last in a script: Player, or agent(obs, config).")
+    ] = Style.NATIVE,
+    deterministic: Annotated[
+        bool, typer.Option("--deterministic", help="A script takes the likeliest action.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Write a team as an ONNX file, or as one Python script that needs numpy and onnxruntime alone."""
+    from marl_meta.export.exporting import export_team
+    from marl_meta.team import load_team
+
+    typer.echo("exporting (this takes some seconds)", err=True)
+    found = export_team(
+        load_team(folder), out, side=side, splits=split or [], rules=rules or [], last=style.value,
+        deterministic=deterministic,
+    )  # fmt: skip
+    if as_json:
+        typer.echo(json.dumps(found))
+        return
+    typer.echo(f"{out} ({found['bytes'] / 1000:.0f} kB) plays {found['side']}", err=True)
+    for warning in found["notes"]:
+        typer.echo(warning, err=True)
 
 
 def _show_zoo(teams: list[Published]) -> None:

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 tournament = typer.Typer(no_args_is_help=True, help="Let teams meet on variants that nobody has trained on.")
 
 _TEAMS = (
-    "Entrants: the folder of a team, zoo:NAME, random, or builtin:NAME (a hand-written player); NAME=SPEC gives a name "
-    "of its own. Repeat the option, or separate them by commas."
+    "Entrants: the folder of a team, zoo:NAME, random, or builtin:NAME (a hand-written player; one for each role: "
+    "builtin:chase+flee); NAME=SPEC gives a name of its own. Repeat the option, or separate them by commas."
 )
 _SPLIT = "Split whose variants are played; by default the held-out one for as many sides as the format needs."
 _KWARGS = "Arguments of the third-party game, as JSON; given several times, each is a variant."

@@ -5,12 +5,21 @@ The values live in `configs/` and nowhere else; `load_config` composes them with
 """
 
 from marl_meta.config.loading import load_config
-from marl_meta.config.sections import AlgorithmConfig, Config, GradientConfig, MetaConfig, TeamConfig, TrackingConfig
+from marl_meta.config.sections import (
+    AlgorithmConfig,
+    Config,
+    GradientConfig,
+    LeagueConfig,
+    MetaConfig,
+    TeamConfig,
+    TrackingConfig,
+)
 
 __all__ = [
     "AlgorithmConfig",
     "Config",
     "GradientConfig",
+    "LeagueConfig",
     "MetaConfig",
     "TeamConfig",
     "TrackingConfig",

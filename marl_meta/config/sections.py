@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from marl_meta.config.complaints import validated
+from marl_meta.resources import find, read_yaml
 from marl_meta.types import UserError
 from marl_meta.wording import listed, one_line
 
@@ -29,6 +30,11 @@ Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Decay = Annotated[float, Field(gt=0.0, lt=1.0)]
 Weight = Annotated[float, Field(ge=0.0)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=120), BeforeValidator(_text)]
+
+
+YOUNGER = ("league",)
+"""Groups that a config.json need not have, for it may be of a run that was started before there were such: its run has
+none."""
 
 
 class _Section(BaseModel):
@@ -274,6 +280,25 @@ class ScheduleConfig(_Section):
         return self
 
 
+class LeagueConfig(_Section):
+    """Against whom the learners play some of their games: past selves, and players that stay as they are."""
+
+    name: Literal["none", "uniform", "prioritised"]
+    """none: nobody; uniform: all members of the league as often; prioritised: those who win against us more often."""
+    share: Annotated[float, Field(gt=0.0, le=1.0)]
+    """Share of the games that are played against members: the last of each thread's games, one at least."""
+    opponents: Positive
+    """Different members that play at a time, in each thread's share of the games."""
+    every: Positive
+    """Iterations between two snapshots of the learners."""
+    rotate: Positive
+    """Iterations after which opponents are drawn anew."""
+    size: Annotated[int, Field(ge=2), BeforeValidator(_whole)]
+    """Most snapshots that are members; beyond it they are thinned out, but for the first and the newest."""
+    anchors: list[str]
+    """Members from beginning to end: `random`, names of scripted players, folders of saved teams, zoo:NAME."""
+
+
 class TeamConfig(_Section):
     """Who plays one team of the game. A team that is not named learns, with a learner of its own."""
 
@@ -346,6 +371,7 @@ class Config(_Section):
     algorithm: AlgorithmConfig
     meta: MetaConfig
     schedule: ScheduleConfig
+    league: LeagueConfig
     teams: dict[str, TeamConfig]
     """Who plays each team, by the name of the team."""
     tracking: TrackingConfig
@@ -367,4 +393,7 @@ class Config(_Section):
             values = json.loads(text)
         except json.JSONDecodeError as error:
             raise UserError(f"{source} is not JSON: {one_line(error)}.") from error
+        if isinstance(values, dict):
+            for group in YOUNGER:
+                values.setdefault(group, read_yaml(find("configs", f"{group}/none.yaml")))
         return validated(cls, values, f"{source}: ")

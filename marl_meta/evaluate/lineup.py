@@ -79,6 +79,19 @@ def _scripted(family: Family, name: str, script: Script) -> Player:
     return Player(name, "scripted", can_play, make)
 
 
+def by_roles(name: str, players: Sequence[Player]) -> Player:
+    """Return a player of all sides that any of the players can play, each of them played by the first who can."""
+
+    def can_play(side: TeamLayout) -> bool:
+        return any(player.can_play(side) for player in players)
+
+    def make(game: VectorGame, side: str, seed: int) -> Controller:
+        layout = next(team for team in game.layout.teams if team.name == side)
+        return next(player for player in players if player.can_play(layout)).make(game, side, seed)
+
+    return Player(name, players[0].origin, can_play, make)
+
+
 def refuse_twins(players: Sequence[Player]) -> None:
     """Raise UserError where two players have one name, as where a team is called like a hand-written player."""
     names = [player.name for player in players]

@@ -27,7 +27,7 @@ def rules_card(family: Family) -> str:
         family.description,
         f"Kinds of agents: {', '.join(family.agents)}. Kinds of objects: {', '.join(family.objects) or 'none'}.",
         "## Hidden rules",
-        "Never observable; they show only through play." if hidden else "None.",
+        hidden_text(family) if hidden else "None.",
         _markdown_table(RULE_COLUMNS, hidden),
         "## Visible rules",
         "Every player sees their values." if visible else "None.",
@@ -38,6 +38,12 @@ def rules_card(family: Family) -> str:
         "\n".join(f"- {line}" for line in disjointness(family)),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def hidden_text(family: Family) -> str:
+    """Return what there is to say of the hidden rules."""
+    unless = "" if family.told_by is None else f" Where {family.told_by} is true, players are shown them."
+    return "Never observable; they show only through play." + unless
 
 
 def rule_row(rule: Rule) -> tuple[str, ...]:

@@ -143,6 +143,11 @@ class CompiledGame:
         return numbers
 
     @property
+    def action_counts(self) -> IntArray:
+        """[B,N] how many actions each agent has."""
+        return np.repeat(self._catalog.action_counts[self._variant][:, None], self.num_agents, axis=1)
+
+    @property
     def hidden_rules(self) -> FloatArray:
         """[B,R'] the hidden rules, scaled as visible ones are."""
         rules: FloatArray = self._catalog.hidden[self._variant]

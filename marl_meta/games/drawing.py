@@ -2,7 +2,8 @@
 
 Kinds differ by shape as well as by colour. Agents are round, as their bodies are, with their kind's mark in the middle
 and a tick that shows where they are going. Objects are as large as what counts as touching them. Nothing that is drawn
-depends on a hidden rule. Games without places, whose agents know their last action and reward, are drawn as a table.
+depends on a hidden rule. Games without places, whose agents know their last action and reward, are drawn as a table,
+and those of cells as a board.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
+from marl_meta.games.board import draw_board
+from marl_meta.games.connect.planes import board_of, is_board
 from marl_meta.games.palette import (
     BLACK,
     FLOOR,
@@ -88,8 +91,11 @@ def draw(
     `arena` is half the width of the square in which the game starts, and `walls` says whether it is closed; both are
     rules of the particle games. The camera does not move: an entity beyond it is an arrowhead at the picture's edge.
     `labels` are N short texts, drawn beside the agents. Games that are drawn as a table heed the size and the labels
-    alone. Raises ValueError for other games whose entities have no place.
+    alone, boards the size. Raises ValueError for other games whose entities have no place.
     """
+    if is_board(layout):
+        board, before = (board_of(observation, layout, b, last=last) for last in (True, False))
+        return draw_board(board, size, before=before)
     if is_table(layout):
         return draw_table(observation, layout, b, size, labels=labels)
     if not {"x", "y", "radius"} <= set(layout.entity_features):

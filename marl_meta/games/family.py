@@ -45,6 +45,8 @@ class Family:
     """Free-form data for the entry point."""
     canonical: str | None = None
     """What names one of several assignments of complete rules that are the same game, as `entry_point` names code."""
+    told_by: str | None = None
+    """The flag rule under which players are shown the hidden rules too, if there is one."""
 
     def complete(self, partial: Mapping[str, Any]) -> Rules:
         """Return complete rules: `partial` checked and in canonical form, all others at their default.
@@ -111,6 +113,12 @@ class Family:
                 f"Family {self.name!r} cannot give {count} distinct variants; its rules allow {len(found)}."
             )
         return [self.variant(rules) for rules in found]
+
+    def hides(self, rules: Mapping[str, Any]) -> set[str]:
+        """Return the names of the rules that players are not told under these complete rules."""
+        if self.told_by is not None and rules[self.told_by]:
+            return set()
+        return {name for name, rule in self.rules.items() if rule.hidden}
 
     def columns(self, *, hidden: bool) -> tuple[BoundRule, ...]:
         """Return what the numbers of `encode` are: those of the hidden rules, or of the visible ones."""
@@ -209,11 +217,12 @@ def read_family(file: Path) -> Family:
         hashing=hashing,
         engine=engine,
         canonical=entry.child("canonical").text() if "canonical" in given else None,
+        told_by=_read_told_by(entry.child("told_by"), rules) if "told_by" in given else None,
     )
 
 
 _REQUIRED_KEYS = ("family", "title", "entry_point", "agents", "rules")
-_KEYS = (*_REQUIRED_KEYS, "description", "objects", "include", "canonical", "engine", "splits")
+_KEYS = (*_REQUIRED_KEYS, "description", "objects", "include", "canonical", "told_by", "engine", "splits")
 
 
 def parse_rules(text: str, family: Family) -> Variant:
@@ -277,6 +286,13 @@ def _read_kinds(entry: Entry) -> tuple[tuple[str, ...], tuple[str, ...]]:
         if taken:
             raise entry.child(key).error(f"names other than {listed((*_RESERVED_KINDS, *agents))}")
     return agents, objects
+
+
+def _read_told_by(entry: Entry, rules: Mapping[str, Rule]) -> str:
+    flags = [name for name, rule in rules.items() if rule.kind == "flag" and not rule.hidden]
+    if entry.name() not in flags:
+        raise entry.error(f"a visible flag rule ({listed(flags) or 'there is none'})")
+    return entry.name()
 
 
 def _included_rules(entry: Entry) -> dict[str, Entry]:

@@ -11,6 +11,7 @@ from pettingzoo.utils import parallel_to_aec
 
 from marl_meta.games import Family
 from marl_meta.interop.parallel import make
+from marl_meta.interop.turn_game import in_turns
 
 
 def make_aec(
@@ -22,7 +23,9 @@ def make_aec(
 ) -> AECEnv:
     """Return one variant of a family as a PettingZoo AECEnv; arguments and errors are `make`'s.
 
-    All our agents move at once, so the conversion is PettingZoo's own: a cycle collects every agent's action, the last
-    one plays them, and until then everybody sees what the others saw. `unwrapped` is the ParallelGame.
+    In board games agents act in turn, and `unwrapped` is a TurnGame. In all others they move at once, so the conversion
+    is PettingZoo's own: a cycle collects every agent's action, the last one plays them, and until then everybody sees
+    what the others saw; `unwrapped` is the ParallelGame.
     """
-    return parallel_to_aec(make(family, rules, split, seed, render_mode))
+    game = make(family, rules, split, seed, render_mode)
+    return in_turns(game) if game.takes_turns else parallel_to_aec(game)

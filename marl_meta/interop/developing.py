@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 from gymnasium import spaces
 
-from marl_meta.interop.parallel import ParallelGame
 from marl_meta.interop.taping import Tape, TapedEpisode
+from marl_meta.interop.turn_game import our_game
 from marl_meta.replay.digest import Chain
 from marl_meta.replay.encoding import encode_numbers, encode_rewards, ends_of, team_returns
 from marl_meta.replay.packing import pack
@@ -148,8 +148,8 @@ def _action_names(env: Any, agents: Sequence[str]) -> list[str]:
     """Return the names of actions that are chosen among few, those of the agent that has the most."""
     found = [env.action_space(agent) for agent in agents]
     most = max((int(space.n) for space in found if isinstance(space, spaces.Discrete)), default=0)
-    game = env.unwrapped
-    known = list(game.game.layout.actions) if isinstance(game, ParallelGame) else []
+    ours = our_game(env)
+    known = list(ours.game.layout.actions) if ours is not None else []
     return known if len(known) >= most else [f"action {index}" for index in range(most)]
 
 
@@ -158,10 +158,10 @@ def _teams(tape: Tape, kinds: list[str], players: Mapping[str, str]) -> list[str
 
     In turn-based games of somebody else every agent is on its own, and where players are named by agent.
     """
-    game = tape.env.unwrapped
-    if isinstance(game, ParallelGame):
-        layout = game.game.layout
-        return [layout.teams[team].name for team in game.game.agent_team]
+    game, ours = tape.env.unwrapped, our_game(tape.env)
+    if ours is not None:
+        layout = ours.game.layout
+        return [layout.teams[team].name for team in ours.game.agent_team]
     alone = tape.game.api == "aec" and not game.metadata.get("is_parallelizable", False)
     if alone or any(agent in players for agent in tape.agents):
         return list(tape.agents)

@@ -11,8 +11,8 @@ from pettingzoo import AECEnv, ParallelEnv
 from pettingzoo.utils import BaseParallelWrapper, BaseWrapper
 from pettingzoo.utils.conversions import aec_to_parallel_wrapper, parallel_to_aec_wrapper
 
-from marl_meta.interop.parallel import ParallelGame
 from marl_meta.interop.schemas import SCHEMAS
+from marl_meta.interop.turn_game import our_game
 from marl_meta.replay.record import GameRecord
 from marl_meta.replay.recorder import changed_rules, rules_card
 from marl_meta.types import UserError
@@ -42,13 +42,13 @@ def origin(
     or it does not say its arguments, `entry_point` and `kwargs` have to be given, or nobody can play the replay again.
     """
     api = api_of(env)
-    game = env.unwrapped
-    if isinstance(game, ParallelGame):
-        family = game.family
-        started = game.seed if game._first else None  # noqa: SLF001 (else its random stream has gone on)
+    game, ours = env.unwrapped, our_game(env)
+    if ours is not None:
+        family = ours.family
+        started = ours.seed if ours._first else None  # noqa: SLF001 (else its random stream has gone on)
         return GameRecord(
-            name=family.name, family=True, api=api, rules=changed_rules(family, game.rules), variant_id=game.variant_id,
-            card=rules_card(family, game.rules), seed=started,
+            name=family.name, family=True, api=api, rules=changed_rules(family, ours.rules), variant_id=ours.variant_id,
+            card=rules_card(family, ours.rules), seed=started,
         )  # fmt: skip
     found, arguments = (entry_point, kwargs or {}) if entry_point is not None else _found(env, game, api)
     if schema is not None and found is None:

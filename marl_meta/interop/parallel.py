@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,21 +13,21 @@ from gymnasium.utils import EzPickle
 from pettingzoo import ParallelEnv
 
 from marl_meta.games import Family, load_family, make_vec
+from marl_meta.games.connect.planes import is_board
 from marl_meta.games.drawing import draw
 from marl_meta.games.family import check_integer
-from marl_meta.games.flat import plain_observation
-from marl_meta.games.particles.flat import flat_observation
+from marl_meta.games.flat import flattener
+from marl_meta.interop.boards import Board, BoardView
 from marl_meta.interop.window import Window
-from marl_meta.types import FloatArray, Layout, Observation, UserError, Variant
+from marl_meta.types import FloatArray, Observation, UserError, Variant
 from marl_meta.wording import listed
 
 RENDER_MODES = ("human", "rgb_array")
 FRAMES_PER_SECOND = 10
-_PLACED = {"x", "y", "vx", "vy"}
-"""The features of games whose flat observations are mpe2's."""
 
 Picture = npt.NDArray[np.uint8]
-Outcome = tuple[dict[str, FloatArray], dict[str, float], dict[str, bool], dict[str, bool], dict[str, dict[str, Any]]]
+Shown = FloatArray | Board
+Outcome = tuple[dict[str, Shown], dict[str, float], dict[str, bool], dict[str, bool], dict[str, dict[str, Any]]]
 """Observations, rewards, terminations, truncations and infos by agent."""
 
 
@@ -60,8 +60,9 @@ class ParallelGame(ParallelEnv, EzPickle):  # type: ignore[misc]  # PettingZoo s
     """One variant of a family as a PettingZoo ParallelEnv.
 
     With default rules, names, actions and observations are those of mpe2's game. `game` is the batch of one that it
-    plays; `rules` and `variant_id` (also in every info) say which variant that is. A pickled copy, as other tools send
-    to their workers, is the same environment made anew.
+    plays; `rules` and `variant_id` (also in every info) say which variant that is. In board games players take turns,
+    actions of the others mean nothing, and observations are connect_four_v3's. A pickled copy, as other tools send to
+    their workers, is the same environment made anew.
     """
 
     def __init__(self, family: Family, variant: Variant, seed: int | None, render_mode: str | None) -> None:
@@ -93,13 +94,21 @@ class ParallelGame(ParallelEnv, EzPickle):  # type: ignore[misc]  # PettingZoo s
         self._flatten = flattener(layout, self._observation, self.rules)
         sizes = [vector.size for vector in self._vectors().values()]
         self.state_space = _unbounded(sum(sizes))
-        self._observation_spaces = dict(zip(self.possible_agents, map(_unbounded, sizes), strict=True))
         # What these rules never allow comes last, and is no part of the space.
-        counts = self._observation.action_mask[0].sum(-1).tolist()
+        counts = self.game.action_counts[0].tolist()
         self._action_spaces = dict(zip(self.possible_agents, map(spaces.Discrete, counts), strict=True))
+        self.board = BoardView(layout, self.rules, counts[0]) if is_board(layout) else None
+        """Shows the board; None where there is none."""
+        found = [_unbounded(size) if self.board is None else self.board.space for size in sizes]
+        self._observation_spaces = dict(zip(self.possible_agents, found, strict=True))
 
-    def observation_space(self, agent: str) -> spaces.Box[Any]:
-        """Return the space of an agent's flat observations."""
+    @property
+    def takes_turns(self) -> bool:
+        """Whether one agent acts at a time."""
+        return self.board is not None
+
+    def observation_space(self, agent: str) -> spaces.Space[Any]:
+        """Return the space of an agent's observations: flat vectors, or boards."""
         return self._observation_spaces[agent]
 
     def action_space(self, agent: str) -> spaces.Discrete:
@@ -110,7 +119,7 @@ class ParallelGame(ParallelEnv, EzPickle):  # type: ignore[misc]  # PettingZoo s
         self,
         seed: int | None = None,
         options: dict[str, Any] | None = None,  # noqa: ARG002 (PettingZoo's interface; this game has none)
-    ) -> tuple[dict[str, FloatArray], dict[str, dict[str, Any]]]:
+    ) -> tuple[dict[str, Shown], dict[str, dict[str, Any]]]:
         """Start a game, afresh from `seed` or else going on with the random stream; return observations and infos."""
         start = seed if seed is not None or not self._first else self.seed
         self._first = False
@@ -118,7 +127,7 @@ class ParallelGame(ParallelEnv, EzPickle):  # type: ignore[misc]  # PettingZoo s
         self.agents = list(self.possible_agents)
         if self.render_mode == "human":
             self.render()
-        return self._vectors(), self._infos(self.agents)
+        return self.observe(self.agents), self._infos(self.agents)
 
     def step(self, actions: Mapping[str, Any]) -> Outcome:
         """Play an action of every agent; return observations, rewards, terminations, truncations and infos."""
@@ -133,7 +142,6 @@ class ParallelGame(ParallelEnv, EzPickle):  # type: ignore[misc]  # PettingZoo s
         step = self.game.step(numbers)
         over = bool(step.game_over[0]) and step.final is not None
         self._observation = step.final if over and step.final is not None else step.observation
-        shown = self._vectors()
         index = {agent: self.possible_agents.index(agent) for agent in playing}
         terminated = {agent: bool(step.terminated[0, i]) for agent, i in index.items()}
         truncated = {agent: bool(step.truncated[0, i]) for agent, i in index.items()}
@@ -141,7 +149,7 @@ class ParallelGame(ParallelEnv, EzPickle):  # type: ignore[misc]  # PettingZoo s
         if self.render_mode == "human":
             self.render()
         return (
-            {agent: shown[agent] for agent in playing},
+            self.observe(playing),
             {agent: float(step.reward[0, i]) for agent, i in index.items()},
             terminated,
             truncated,
@@ -152,6 +160,14 @@ class ParallelGame(ParallelEnv, EzPickle):  # type: ignore[misc]  # PettingZoo s
     def shown(self) -> Observation:
         """What the game shows now, as a batch of one."""
         return self._observation
+
+    def observe(self, agents: Sequence[str]) -> dict[str, Shown]:
+        """Return what agents are shown now."""
+        index, shown = self.possible_agents.index, self._observation
+        if self.board is not None:
+            acting = shown.acting[0]
+            return {agent: self.board(shown, index(agent), moves=acting[index(agent)]) for agent in agents}
+        return {agent: self._flatten(self._observation, 0, index(agent)) for agent in agents}
 
     def state(self) -> FloatArray:
         """Return all agents' flat observations, one after the other, as mpe2 does."""
@@ -185,36 +201,6 @@ class ParallelGame(ParallelEnv, EzPickle):  # type: ignore[misc]  # PettingZoo s
 
     def _infos(self, agents: list[str]) -> dict[str, dict[str, Any]]:
         return {agent: {"variant_id": self.variant_id} for agent in agents}
-
-
-def flattener(
-    layout: Layout, observation: Observation, rules: Mapping[str, Any]
-) -> Callable[[Observation, int, int], FloatArray]:
-    """Return what makes the flat observation of an agent of game b, as mpe2 does where things have places.
-
-    `observation` is the first of a batch of one variant, whose `rules` these are.
-    """
-    if _PLACED.issubset(layout.entity_features) and _PLACED.issubset(layout.private_features):
-        nearest = _listed_by_distance(observation, rules)
-        return lambda shown, b, agent: flat_observation(shown, b, agent, **nearest)
-    return plain_observation
-
-
-def _listed_by_distance(observation: Observation, rules: Mapping[str, Any]) -> dict[str, int]:
-    """Return the limits of what flat observations list by distance, as mpe2 does under the same rules.
-
-    What could not be told apart then (objects of several kinds, teams of the same kind) keeps its own place in the
-    vector, which is zero while it is not seen.
-    """
-    agents = observation.acting.shape[1]
-    object_kinds = np.unique(observation.kind[0, agents:][observation.present[0, agents:]])
-    teams, kinds = np.unique(observation.team[0, :agents]), np.unique(observation.kind[0, :agents])
-    limits = {}
-    if len(object_kinds) <= 1:
-        limits["nearest_objects"] = int(rules.get("nearest_objects", 0))
-    if len(teams) <= len(kinds):
-        limits["nearest_agents"] = int(rules.get("nearest_agents", 0))
-    return limits
 
 
 def _started(seed: int | None) -> int:

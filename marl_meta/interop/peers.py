@@ -1,4 +1,4 @@
-"""Other simulators of the particle games, stepped with random actions: what ours are measured beside.
+"""Other simulators of our games, stepped with random actions: what ours are measured beside.
 
 Each maker returns an `Episodes`, whose every call plays one whole episode of all its games with actions that were drawn
 before, or None where it has no such game or is not installed. mpe2 is always there; VMAS and JaxMARL only if somebody
@@ -27,11 +27,13 @@ class Episodes:
     system: str
     num_games: int
     play: Callable[[], object]
+    steps: int = EPISODE
+    """Of each game."""
 
     @property
     def env_steps(self) -> int:
         """Steps of single games that one call plays."""
-        return EPISODE * self.num_games
+        return self.steps * self.num_games
 
 
 def installed(package: str) -> bool:
@@ -63,6 +65,29 @@ def mpe2_episodes(family: str, seed: int = 0) -> Episodes | None:
         env.reset()
 
     return Episodes("mpe2", 1, play)
+
+
+def connect_four_episodes(family: str, seed: int = 0) -> Episodes | None:
+    """Return one game of PettingZoo's connect four, without the wrappers that check how it is used."""
+    if family != "connect":
+        return None
+    from pettingzoo.classic.connect_four.connect_four import raw_env
+
+    env, rng = raw_env(), np.random.default_rng(seed)
+    env.reset()
+    actions = []
+    while not any(env.terminations.values()):
+        legal = np.flatnonzero(env.observe(env.agent_selection)["action_mask"])
+        actions.append(int(rng.choice(legal)))
+        env.step(actions[-1])
+
+    def play() -> None:
+        env.reset()
+        for action in actions:
+            env.observe(env.agent_selection)
+            env.step(action)
+
+    return Episodes("PettingZoo", 1, play, len(actions))
 
 
 def vmas_episodes(family: str, num_games: int, seed: int = 0) -> Episodes | None:

@@ -12,14 +12,16 @@ import numpy.typing as npt
 from gymnasium import spaces
 from PIL import Image
 
+from marl_meta.games.connect.planes import board_of, is_board
 from marl_meta.interop.parallel import ParallelGame
 from marl_meta.interop.plan import GamePlan, GameSource, plan_game
 from marl_meta.interop.reconstruct import reconstruct, remember
 from marl_meta.interop.schemas import load_schema
+from marl_meta.interop.turn_game import our_game
 from marl_meta.replay.encoding import encode_board, encode_particles
 from marl_meta.replay.record import GameRecord, Scene
 from marl_meta.replay.recorder import PARTICLES
-from marl_meta.types import BoolArray, FloatArray, UserError
+from marl_meta.types import BoolArray, FloatArray, SmallIntArray, UserError
 
 LARGEST_BOARD = 32
 """Cells of a side."""
@@ -53,9 +55,9 @@ class Camera(Protocol):
 
 def camera_for(env: Any, game: GameRecord, agents: list[str], *, frames: bool | None) -> Camera:
     """Return what keeps most of this environment."""
-    inner = env.unwrapped
-    if isinstance(inner, ParallelGame):
-        return OurCamera(inner)
+    inner, ours = env.unwrapped, our_game(env)
+    if ours is not None:
+        return OurBoardCamera(ours) if is_board(ours.game.layout) else OurCamera(ours)
     if game.observation_schema is not None and game.entry_point is not None:
         return SchemaCamera(env, game, agents)
     board = BoardCamera.fitting(env, agents)
@@ -127,6 +129,32 @@ class OurCamera:
             places[:, :2], places[:, 2].max(-1), np.stack([present for _, present in moments], -1),
             arena=float(rules.get("arena", 1.0)), walls=bool(rules.get("walls", False)),
         )  # fmt: skip
+
+
+class OurBoardCamera:
+    """Keeps what is on the cells of one of our boards."""
+
+    def __init__(self, game: ParallelGame) -> None:
+        self._game = game
+        kind = game.game.layout.teams[0].kind
+        self.kinds = [kind] * len(game.possible_agents)
+        self.objects: list[str] = []
+        self._episodes: list[list[SmallIntArray]] = []
+
+    def restart(self) -> None:
+        """Begin an episode."""
+        self._episodes.append([])
+
+    def look(self, observations: Mapping[str, Any]) -> None:  # noqa: ARG002 (it knows better)
+        """Keep the board."""
+        self._episodes[-1].append(board_of(self._game.shown, self._game.game.layout, 0))
+
+    def finish(self) -> None:
+        """End an episode: everything has been kept."""
+
+    def scenes(self) -> list[Scene]:
+        """Return the scenes."""
+        return [encode_board(np.stack(moments), "board") for moments in self._episodes]
 
 
 class SchemaCamera:

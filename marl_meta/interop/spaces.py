@@ -123,12 +123,17 @@ def action_codec(space: spaces.Space[Any], where: str) -> ActionCodec:
     raise UserError(f"{where} has the action space {_short(space)}; {_ACTIONS}.")
 
 
+def action_mask_of(observation: Any) -> Any:
+    """Return the mask that an observation has, None where it has none."""
+    return observation.get(_MASK) if isinstance(observation, Mapping) else None
+
+
 def legal_actions(observation: Any, info: Mapping[str, Any], codec: ActionCodec, where: str) -> BoolArray | None:
     """Return the mask [count] that a game gives in its observation or its info, or None if it gives none.
 
     An agent without any legal action is not forbidden anything: a row of a mask must allow something.
     """
-    given = observation.get(_MASK) if isinstance(observation, Mapping) else None
+    given = action_mask_of(observation)
     if given is None:
         given = info.get(_MASK)
     if given is None:

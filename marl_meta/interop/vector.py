@@ -25,7 +25,7 @@ from marl_meta.games.family import check_integer
 from marl_meta.games.reading import Entry
 from marl_meta.games.rules import variant_id
 from marl_meta.interop.observing import observe
-from marl_meta.interop.plan import Arrangement, GamePlan, GameSource, arrange, plan_game
+from marl_meta.interop.plan import Arrangement, GamePlan, GameSource, Slots, arrange, plan_game
 from marl_meta.interop.running import RunningGame
 from marl_meta.interop.schemas import load_schema
 from marl_meta.interop.spaces import ActionCodec
@@ -138,6 +138,21 @@ class PettingZooVector:
         return [dict(self._variants[v].rules) for v in self._variant]
 
     @property
+    def plan(self) -> GamePlan:
+        """What the game of the first variant is made of."""
+        return self._plans[0]
+
+    @property
+    def slots(self) -> Slots:
+        """Where the entities of the first variant are in the batch's arrays."""
+        return self._arranged.slots[0]
+
+    @property
+    def visible_rules(self) -> FloatArray:
+        """[V,R] the visible rules of every variant, scaled."""
+        return self._visible
+
+    @property
     def variant_ids(self) -> list[str]:
         """The variant of each game."""
         return [self._variants[v].variant_id for v in self._variant]
@@ -146,6 +161,14 @@ class PettingZooVector:
     def variant_numbers(self) -> IntArray:
         """[B] the variant of each game, as a number below `num_variants`."""
         return self._variant.copy()
+
+    @property
+    def action_counts(self) -> IntArray:
+        """[B,N] how many actions each agent has; 1 in the slots of absent ones."""
+        counts: IntArray = np.ones((self.num_games, self.num_agents), np.int64)
+        for b, variant in enumerate(self._variant):
+            counts[b, self._agent_slots(b)] = [codec.count for codec in self._plans[variant].actions]
+        return counts
 
     @property
     def hidden_rules(self) -> FloatArray:

@@ -34,7 +34,7 @@ VALUE_SCALE = "value_scale"
 _OWN = ("predictor", "rate", "leo", VALUE_SCALE)
 
 
-_LOUD = 3.0
+LOUD = 3.0
 """How much larger the policy reads a context than predictions do: few steps make it too small to be told apart."""
 
 
@@ -114,7 +114,7 @@ class Body:
             if name.split(".")[0] not in _OWN and not is_moment(name)
         }  # fmt: skip
         if KIND_CONTEXT in own:
-            own[KIND_CONTEXT] = own[KIND_CONTEXT] * _LOUD
+            own[KIND_CONTEXT] = own[KIND_CONTEXT] * LOUD
         return run_policy(self._policy, own, graph, state, starts, legal)
 
     def judge(self, parameters: Parameters, lived: Lived) -> PolicyOutput:
@@ -133,7 +133,7 @@ class Body:
     def predict(self, parameters: Parameters, lived: Lived) -> Prediction:
         """Return predictions [L,R] of what the steps of one task, that were `read`, paid and changed."""
         assert lived.known is not None
-        table = parameters[KIND_CONTEXT] + lived.known / _LOUD
+        table = parameters[KIND_CONTEXT] + lived.known / LOUD
         who = lived.graph.own[..., 1 : 1 + table.shape[-2]]
         own = (who.unsqueeze(-1) * table).sum(-2, keepdim=True)
         known = torch.cat([table, own], -2)

@@ -154,6 +154,11 @@ class GradientController:
                 self._adapt(games)
         self._forget(step.trial_over)
 
+    def look_away(self) -> None:
+        """See nothing of what its last actions lead to: whoever is not told takes it for no evidence."""
+        assert self._before is not None
+        self._before = replace(self._before, present=np.zeros_like(self._before.present))
+
     def _adapt(self, games: IntArray) -> None:
         spans = [self.diary.spans[game][-self.plan.reads :] for game in games]
         lived = self._body.read(self._everything, self.diary.read(games, spans, self.plan.gamma, self.plan.gae_lambda))

@@ -115,7 +115,7 @@ class GraphFeatures:
             geometry=np.array([columns.index(name) for name in GEOMETRY] if self.geometric else [], np.int64),
             radius=columns.index("radius") if "radius" in columns else -1,
             plain=np.array(plain, np.int64),
-            rules=_rule_columns(layout, (*rules, *known)),
+            rules=rule_columns(layout, (*rules, *known)),
             kinds=np.array([kinds.index(kind) for kind in layout.kinds], np.int64),
             privileged=privileged,
         )
@@ -203,11 +203,13 @@ class GraphFeatures:
             acting=np.repeat(observation.acting, repeats, axis=0),
             action_mask=np.repeat(observation.action_mask, repeats, axis=0),
             rules=np.repeat(observation.rules, repeats, axis=0),
+            links=None if observation.links is None else np.repeat(observation.links, repeats, axis=0),
+            targets=None if observation.targets is None else np.repeat(observation.targets, repeats, axis=0),
         )
         return self(view, everybody, out)
 
 
-def _rule_columns(layout: Layout, features: tuple[str, ...]) -> IntArray:
+def rule_columns(layout: Layout, features: tuple[str, ...]) -> IntArray:
     """Return [kinds, features]: which column of `Observation.rules` fills each feature of a kind's nodes, or -1."""
     columns = np.full((len(layout.kinds), len(features)), -1, np.int64)
     for column, bound in enumerate(layout.visible_rules):

@@ -15,7 +15,19 @@ from marl_meta.nets.flat import Places
 from marl_meta.nets.knowledge import Knowledge
 from marl_meta.nets.outcomes import OutcomeModel
 from marl_meta.nets.policy import GraphTensors, LowerGraph, PolicyShape, RelationalPolicy
-from marl_meta.types import BoolArray, BoundRule, FloatArray, IntArray, Layout, Observation, Snapshot, Step, VectorGame
+from marl_meta.types import (
+    BoolArray,
+    BoundRule,
+    FloatArray,
+    IntArray,
+    Layout,
+    LinkArray,
+    Observation,
+    Snapshot,
+    Step,
+    UserError,
+    VectorGame,
+)
 
 PERIODS = (2, 3, 4, 8, 16, 32, 64, 128, 256)
 """Of the hands of the clock: steps for a turn. Every step of a trial of up to 768 looks different."""
@@ -134,6 +146,7 @@ class PolicyInputs:
             told=self.told_width,
             guesses=sum(score_width(block) for block in privileged.blocks) if privileged and design.guesses else 0,
             places=self.places.count if self.places is not None else 0,
+            links=self.layout.links if self.places is None else (),
             known=(self.features.first_known, self.features.first_known + self.known_width),
         )
         return RelationalPolicy(shape)
@@ -183,10 +196,14 @@ class InputStorage:
         self.full = inputs.full_features.allocate((steps, games, count), room) if central else None
         self.lower = self.full_lower = None
         views = games if shared_view else games * count
-        if design.layers > 1 and inputs.places is None:
+        linked = bool(inputs.layout.links) and inputs.places is None
+        if design.layers > 1 and inputs.places is None and not linked:
             self.lower = inputs.features.allocate((steps, views, slots), entities)
             if self.full is not None:
                 self.full_lower = inputs.full_features.allocate((steps, games, slots), entities)
+        self.links: LinkArray | None = None
+        """[T,B,E,L], made when it is seen how many links there are."""
+        self.targets = np.full((steps, games, len(inputs.layout.actions)), -1, np.int16) if linked else None
         self.context = np.zeros((steps, games, count, inputs.context_width), np.float32)
         self.told = np.zeros((steps, games, count, 0 if actor_only else inputs.told_width), np.float32)
         self.action_mask = np.empty((steps, games, count, len(inputs.layout.actions)), np.bool_)
@@ -198,11 +215,16 @@ class InputStorage:
         for name, graph in graphs.items():
             if graph is not None:
                 found |= {f"{name}/own": graph.own, f"{name}/edges": graph.edges, f"{name}/mask": graph.mask}
+        for name, array in (("links", self.links), ("targets", self.targets)):
+            if array is not None:
+                found[name] = array
         return found
 
     def resized(self, steps: int, kept: slice) -> InputStorage:
         """Return room for `steps` observations, with the rows `kept` of this storage at its beginning."""
         other = InputStorage(self.inputs, steps, self._sizes, self.agents, self.shared_view, self._actor_only)
+        if self.links is not None:
+            other.links = np.full((steps, *self.links.shape[1:]), -1, np.int16)
         room = other.arrays()
         for name, array in self.arrays().items():
             rows = array[kept]
@@ -240,6 +262,8 @@ class InputStorage:
         if self.full_lower is not None:
             everybody = np.arange(observation.private.shape[1])
             full_features(observation, everybody, _at(self.full_lower, step), everything=True)
+        if self.targets is not None:
+            self._write_links(step, observation, graph)
         if context is not None:
             self.context[step] = context
         if self.told.shape[-1]:
@@ -248,12 +272,22 @@ class InputStorage:
             self.told[step] = self.inputs.privileged.truth(hidden)[:, None]
         self.action_mask[step] = observation.action_mask[:, agents]
 
+    def _write_links(self, step: int, observation: Observation, graph: Graph) -> None:
+        """Fill row `step` of links and targets; who does not act sees nothing, and so costs nothing."""
+        links, targets = observation.links, observation.targets
+        if links is None or targets is None or self.targets is None:
+            raise UserError("A policy of linked entities cannot play a game whose observations have no links.")
+        if self.links is None:
+            self.links = np.full((len(self.targets), *links.shape), -1, np.int16)
+        self.links[step], self.targets[step] = links, targets
+        graph.mask[...] &= observation.acting[:, self.agents, None]
+
     def read(self, steps: slice, games: IntArray | None = None, device: str = "cpu") -> ReadInputs:
         """Return the inputs of some steps, of all games or of those with the indices `games`."""
         count = len(self.agents)
         index = None if games is None else torch.from_numpy(games)
 
-        def take(array: FloatArray | BoolArray, per_game: int = 1) -> Tensor:
+        def take(array: FloatArray | BoolArray | LinkArray, per_game: int = 1) -> Tensor:
             tensor = torch.from_numpy(array[steps])
             if index is not None:
                 tensor = tensor.unflatten(1, (-1, per_game)).index_select(1, index).flatten(1, 2)
@@ -272,8 +306,10 @@ class InputStorage:
                     mask=take(lower.mask, per_game),
                 )
             return GraphTensors(
-                own.flatten(1, 2), take(graph.edges).flatten(1, 2), take(graph.mask).flatten(1, 2), below
-            )
+                own.flatten(1, 2), take(graph.edges).flatten(1, 2), take(graph.mask).flatten(1, 2), below,
+                None if self.links is None else take(self.links),
+                None if self.targets is None else take(self.targets),
+            )  # fmt: skip
 
         inputs = self.inputs
         full = None

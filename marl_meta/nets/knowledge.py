@@ -79,13 +79,13 @@ class Knowledge:
         self.width = start
         names = dict.fromkeys(name for block in self.blocks for name in block.names)
         self.node_names = tuple(names)
-        self._places = np.full((len(layout.kinds), len(names)), -1, np.int64)
+        self.places = np.full((len(layout.kinds), len(names)), -1, np.int64)
         self._kinds = layout.kinds
         order = {name: index for index, name in enumerate(names)}
         for block in self.blocks:
             for kind in set(block.kinds) & set(layout.kinds):
                 for offset, name in enumerate(block.names):
-                    self._places[layout.kinds.index(kind), order[name]] = block.start + offset
+                    self.places[layout.kinds.index(kind), order[name]] = block.start + offset
 
     def classes(self, hidden: FloatArray) -> IntArray:
         """Return [...,blocks]: which of its values each block has under the rules `hidden` [...,R']; 0 for numbers."""
@@ -141,7 +141,7 @@ class Knowledge:
         found = np.zeros((*knowledge.shape[:-1], len(kinds), len(self.node_names)), np.float32)
         for index, kind in enumerate(kinds):
             if kind in self._kinds:
-                places = self._places[self._kinds.index(kind)]
+                places = self.places[self._kinds.index(kind)]
                 carried = np.flatnonzero(places >= 0)
                 found[..., index, carried] = knowledge[..., places[carried]]
         return found
@@ -152,7 +152,7 @@ class Knowledge:
 
         `kind` is int [B,E], `agents` [n], `own` [B,n,S+P], `edges` [B,n,E,F], `mask` bool [B,n,E].
         """
-        _write(knowledge, kind, agents, own, edges, mask, self._places, first)
+        _write(knowledge, kind, agents, own, edges, mask, self.places, first)
 
 
 def _unknown(rule: str, bounds: tuple[BoundRule, ...], start: int) -> Unknown:

@@ -23,6 +23,7 @@ from marl_meta.nets.features import RELATION
 from marl_meta.nets.flat import FlatEncoder
 from marl_meta.nets.gru import Gru
 from marl_meta.nets.layer import RelationalLayer
+from marl_meta.nets.linked import LinkedEncoder, TargetHead
 from marl_meta.nets.operators import operators_of
 
 _LOCK = threading.Lock()
@@ -42,6 +43,10 @@ class GraphTensors:
     """bool [T,M,E]."""
     lower: LowerGraph | None = None
     """What the layers below the last need, in networks of several layers."""
+    links: Tensor | None = None
+    """int [T,V,E,L] who is linked with whom, in V views through which M / V receivers in a row look."""
+    targets: Tensor | None = None
+    """int [T,V,A] the entity that each action is about."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +86,8 @@ class PolicyShape:
     """Columns of the hidden rules that a told critic reads."""
     places: int = 0
     """Of a flat encoder: how many entities it has a place for; 0 is the encoder over the graph."""
+    links: tuple[str, ...] = ()
+    """What the last links are, of an encoder of linked entities; none is one of those above."""
     known: tuple[int, int] = (0, 0)
     """First and last (exclusive) column of a receiver's features that say what is known of hidden rules."""
 
@@ -151,8 +158,12 @@ class RelationalEncoder(nn.Module):
         return hidden.view(steps * views, agents, -1)
 
 
-def _encoder(shape: PolicyShape, node: int, own: int, remembers: bool = False) -> RelationalEncoder | FlatEncoder:
+def _encoder(
+    shape: PolicyShape, node: int, own: int, remembers: bool = False
+) -> RelationalEncoder | FlatEncoder | LinkedEncoder:
     """Return a fresh encoder of receivers with `own` features, who see nodes with `node` of them."""
+    if shape.links:
+        return LinkedEncoder(node + shape.edge, own, shape.links, shape.hidden, shape.heads, shape.layers)
     sizes = (shape.hidden, shape.heads, shape.layers, remembers)
     if shape.places:
         return FlatEncoder(node + shape.edge, own, shape.places, *sizes)
@@ -166,11 +177,12 @@ class RelationalPolicy(nn.Module):
         super().__init__()
         self.shape = shape
         self._inside = 0
-        self._asks = shape.recurrent and shape.memory == "query"
+        self._asks = shape.recurrent and shape.memory == "query" and not shape.links
         self.encoder = _encoder(shape, shape.node, shape.own, remembers=self._asks)
         self.memory = Gru(shape.hidden, shape.hidden) if shape.recurrent else None
-        self.actor = nn.Linear(shape.hidden, shape.actions)
-        known = shape.known[1] - shape.known[0]
+        self.actor = nn.Linear(shape.hidden, shape.actions if not shape.links else 1)
+        self.target = TargetHead(shape.hidden) if shape.links else None
+        known = shape.known[1] - shape.known[0] if not shape.links else 0
         self.known_actor = nn.Linear(shape.hidden, shape.actions * known, bias=False) if known else None
         if self.known_actor is not None:
             nn.init.zeros_(self.known_actor.weight)
@@ -237,7 +249,7 @@ class RelationalPolicy(nn.Module):
         if self.critic_encoder is not None:
             if full is None:
                 raise ValueError("a centralised critic needs the full graph")
-            hidden, _ = self.critic_encoder(full, path)
+            hidden = self.critic_encoder(full, path)[0]
         if self.shape.told:
             if told is None:
                 raise ValueError("a told critic needs the hidden rules")
@@ -264,10 +276,17 @@ class RelationalPolicy(nn.Module):
             state = states[-1]
             return states
 
-        hidden, attention = self.encoder(graph, path, recall if self._asks else None)
+        asked = None
+        if isinstance(self.encoder, LinkedEncoder):
+            hidden, attention, asked = self.encoder(graph, action_mask, path)
+        else:
+            hidden, attention = self.encoder(graph, path, recall if self._asks else None)
         if self.memory is not None and not self._asks:
             hidden = hidden + recall(hidden)
-        logits = operators.legal_logits(hidden.flatten(0, 1), actor.weight, actor.bias, action_mask.flatten(0, 1))
+        if self.target is not None and asked is not None:
+            logits = self.target(hidden.flatten(0, 1), asked, action_mask.flatten(0, 1))
+        else:
+            logits = operators.legal_logits(hidden.flatten(0, 1), actor.weight, actor.bias, action_mask.flatten(0, 1))
         logits = logits.view(action_mask.shape)
         if self.known_actor is not None:
             # A rule such as which action moves where changes what to do with everything else: it multiplies.

@@ -11,9 +11,10 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from marl_meta.games.connect.planes import board_of, is_board
 from marl_meta.games.family import Family
 from marl_meta.replay.digest import Chain, shown
-from marl_meta.replay.encoding import encode_particles, encode_rewards, ends_of, team_returns
+from marl_meta.replay.encoding import encode_board, encode_particles, encode_rewards, ends_of, team_returns
 from marl_meta.replay.packing import pack
 from marl_meta.replay.record import (
     FORMAT,
@@ -31,7 +32,7 @@ from marl_meta.replay.record import (
     TeamRecord,
 )
 from marl_meta.replay.thoughts import NoteBook, Thinker
-from marl_meta.types import BoolArray, FloatArray, IntArray, Layout, Observation, Step, VectorGame
+from marl_meta.types import BoolArray, FloatArray, IntArray, Layout, Observation, SmallIntArray, Step, VectorGame
 
 PARTICLES = ("x", "y", "radius")
 
@@ -80,9 +81,9 @@ def changed_rules(family: Family, rules: Mapping[str, Any]) -> dict[str, Any]:
 
 def rules_card(family: Family, rules: Mapping[str, Any]) -> list[CardRule]:
     """Return the rules that people are shown: hidden ones first, then those that differ from the default."""
-    defaults = family.complete({})
+    defaults, hides = family.complete({}), family.hides(rules)
     listed = [
-        CardRule(name=name, value=rules[name], default=defaults[name], hidden=rule.hidden, about=rule.about)
+        CardRule(name=name, value=rules[name], default=defaults[name], hidden=name in hides, about=rule.about)
         for name, rule in family.rules.items()
         if rule.hidden or rules[name] != defaults[name]
     ]
@@ -223,6 +224,8 @@ class Recorder:
         if set(PARTICLES) <= set(self._layout.entity_features):
             columns = np.array([self._layout.entity_features.index(name) for name in PARTICLES])
             diary.places.append(observation.entities[b][np.ix_(self._entities, columns)])
+        if is_board(self._layout):
+            diary.boards.append(board_of(observation, self._layout, b))
 
     def _close(self, *, over: bool) -> None:
         diary, self._diary = self._writing(), None
@@ -251,6 +254,8 @@ class Recorder:
         )
 
     def _scene(self, diary: _Diary) -> Scene:
+        if diary.boards:
+            return encode_board(np.stack(diary.boards), "board")
         if self._sight is not None:
             return self._sight.scene()
         if not diary.places:
@@ -276,6 +281,8 @@ class _Diary:
     truncated: list[BoolArray] = field(default_factory=list)
     places: list[FloatArray] = field(default_factory=list)
     """[E,3] x, y and radius of every moment."""
+    boards: list[SmallIntArray] = field(default_factory=list)
+    """[height,width] what is on the cells, of every moment."""
     present: list[BoolArray] = field(default_factory=list)
 
 

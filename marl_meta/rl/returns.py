@@ -29,6 +29,47 @@ def generalised_advantages(
     return advantage
 
 
+def turn_advantages(
+    reward: Tensor, value: Tensor, next_value: Tensor, bootstraps: Tensor, chains: Tensor, acting: Tensor,
+    gamma: float, lam: float,
+) -> tuple[Tensor, Tensor]:  # fmt: skip
+    """Return the advantages [T,...] of those who act in turn, and where they are known bool [T,...].
+
+    It is `generalised_advantages` over an agent's own decisions: with k steps from one at t to the next,
+
+        R_t = r_t + gamma r_{t+1} + ... + gamma^{k-1} r_{t+k-1}       delta_t = R_t + gamma^k V(s_{t+k}) - V(s_t)
+        A_t = delta_t + gamma^k lambda A_{t+k}
+
+    so that nobody needs the value of a state in which it does not act. `acting` is bool [T+1,...], the last of the
+    state after the last transition; everything else is as there. A decision whose successor lies beyond that state is
+    not known: its own value stands for the future of those before it.
+    """
+    if not reward.shape == value.shape == next_value.shape == bootstraps.shape == chains.shape == acting[1:].shape:
+        raise ValueError("all but acting, which has one step more, must have one shape")
+    advantage, known = torch.zeros_like(reward), torch.zeros_like(acting[1:])
+    # What is still to come after the step under way: rewards until the next decision, and that decision's value.
+    gained, future, carried = (torch.zeros_like(reward[0]) for _ in range(3))
+    discount = torch.ones_like(reward[0])
+    sure = torch.zeros_like(acting[0])
+    for step in range(len(reward) - 1, -1, -1):
+        breaks = chains[step] == 0
+        cut = breaks | acting[step + 1] if step == len(reward) - 1 else breaks
+        end = bootstraps[step] * next_value[step]
+        gained, future = torch.where(cut, 0.0, gained), torch.where(cut, end, future)
+        carried, discount = torch.where(cut, 0.0, carried), torch.where(cut, 1.0, discount)
+        sure = sure | cut
+        gained, discount = reward[step] + gamma * gained, gamma * discount
+        delta = gained + discount * future - value[step]
+        here = delta + lam * discount * carried
+        acts = acting[step]
+        advantage[step] = torch.where(acts & sure, here, 0.0)
+        known[step] = acts & sure
+        gained, discount = torch.where(acts, 0.0, gained), torch.where(acts, 1.0, discount)
+        future, carried = torch.where(acts, value[step], future), torch.where(acts, advantage[step], carried)
+        sure = sure | acts
+    return advantage, known
+
+
 def explained_variance(value: Tensor, target: Tensor, weight: Tensor) -> float:
     """Return 1 - Var(target - value) / Var(target) over the entries of weight 1.
 

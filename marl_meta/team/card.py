@@ -45,6 +45,7 @@ class _Layout(_Model):
     actions: tuple[str, ...]
     visible_rules: tuple[_Bound, ...]
     hidden_rules: tuple[_Bound, ...]
+    links: tuple[str, ...] = ()
 
 
 class _BeliefDesign(_Model):
@@ -122,6 +123,7 @@ class Card(_Model):
             actions=self.layout.actions,
             visible_rules=tuple(BoundRule(**bound.model_dump()) for bound in self.layout.visible_rules),
             hidden_rules=tuple(BoundRule(**bound.model_dump()) for bound in self.layout.hidden_rules),
+            links=self.layout.links,
         )
 
     def designs(self) -> dict[str, PolicyDesign]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -19,7 +20,7 @@ from marl_meta.replay.record import BelievedRule
 from marl_meta.replay.thoughts import Thought
 from marl_meta.rollout import sample
 from marl_meta.thinking import Output, believed_rules, think
-from marl_meta.types import FloatArray, IntArray, Observation, Snapshot, Step, VectorGame
+from marl_meta.types import FloatArray, IntArray, Observation, Snapshot, Step
 
 
 class TeamController:
@@ -96,6 +97,10 @@ class TeamController:
         self._mind.remember(self._before, self._last, step)
         self._mind.forget(step.trial_over)
 
+    def look_away(self) -> None:
+        """See nothing of what its last actions lead to: whoever is not told takes it for no evidence."""
+        self._before = replace(self._before, present=np.zeros_like(self._before.present))
+
     def learnt(self, game: int = 0) -> Start:
         """Return what its agents remember of a game's trial."""
         return self._mind.learnt(game)
@@ -113,8 +118,11 @@ class TeamController:
 class OracleController:
     """Plays a team that is told the hidden rules of the very games that it plays."""
 
-    def __init__(self, player: TeamController | GradientController, knowledge: Knowledge, game: VectorGame) -> None:
-        self._player, self._knowledge, self._game = player, knowledge, game
+    def __init__(
+        self, player: TeamController | GradientController, knowledge: Knowledge, hidden: Callable[[], FloatArray]
+    ) -> None:
+        """`hidden` returns the rules [B,R'] of the games as they are at that moment."""
+        self._player, self._knowledge, self._hidden = player, knowledge, hidden
         self._agents: IntArray = np.empty(0, np.int64)
 
     def reset(self, games: int, agents: IntArray) -> None:
@@ -128,7 +136,7 @@ class OracleController:
 
     def _told(self) -> FloatArray:
         """Return the truth, for every agent [B,n,W]."""
-        truth = self._knowledge.truth(self._game.hidden_rules)
+        truth = self._knowledge.truth(self._hidden())
         return np.repeat(truth[:, None], len(self._agents), axis=1)
 
     def believed(self, family: Family | None, hidden: FloatArray | None) -> list[BelievedRule]:  # noqa: ARG002

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from marl_meta.files import atomic_write_bytes, atomic_write_text
 from marl_meta.meta.adapter import Adapter
@@ -19,6 +20,12 @@ from marl_meta.team.card import CARD, make_card
 from marl_meta.team.controllers import OracleController, TeamController
 from marl_meta.team.weights import WEIGHTS, packed
 from marl_meta.types import Layout, TeamLayout, UserError, VectorGame
+
+if TYPE_CHECKING:
+    from marl_meta.export.environments import Place
+    from marl_meta.export.loops import Policy
+    from marl_meta.export.model import Model
+    from marl_meta.export.player import TeamPlayer
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +106,9 @@ class Team:
         Raises UserError for a team that has no use for them, and for a game that does not have them.
         """
         knowledge = self.knowledge(game.layout, plays)
-        return OracleController(self.controller(game.layout, plays, seed, deterministic), knowledge, game)
+        return OracleController(
+            self.controller(game.layout, plays, seed, deterministic), knowledge, lambda: game.hidden_rules
+        )
 
     def knowledge(self, layout: Layout, plays: str | None = None) -> Knowledge:
         """Return the columns of what it can know of the hidden rules of games of that layout.
@@ -114,6 +123,55 @@ class Team:
             rules = sorted({bound.rule for bound in design.unknowns})
             raise UserError(f"The team {self.name!r} cannot be told the hidden rules {rules}: the game has others.")
         return knowledge
+
+    def player(self, seed: int = 0, *, deterministic: bool = False) -> TeamPlayer:
+        """Return a player of flat observations: `start_series`, `reset`, `act`, `observe`, `close`."""
+        from marl_meta.export.player import TeamPlayer
+
+        return TeamPlayer(self, seed, deterministic=deterministic)
+
+    def as_policy(
+        self, env: Any = None, *, game: str | None = None, kwargs: Mapping[str, Any] | None = None,
+        rules: Mapping[str, Any] | None = None, schema: str | None = None, seed: int = 0, deterministic: bool = False,
+    ) -> Policy:  # fmt: skip
+        """Return `policy(observation, agent)` for PettingZoo loops, see `export.loops.Policy`.
+
+        It plays in `env` (any PettingZoo environment, parallel or in turns), in a `game` (a family with `rules`, or
+        `package.module:parallel_env` with `kwargs`), or in what the team was trained on. `schema` says what the
+        observations of somebody else's game mean. Raises UserError for games that the team cannot play.
+        """
+        from marl_meta.export.loops import Policy, find_place
+
+        return Policy(self, find_place(self, env, game, kwargs, rules, schema), seed, deterministic=deterministic)
+
+    def as_function(
+        self, *, game: str | None = None, rules: Mapping[str, Any] | None = None, seed: int = 0,
+        deterministic: bool = False,
+    ) -> Callable[..., int]:  # fmt: skip
+        """Return `agent(obs, config)`, as kaggle-environments has agents, see `export.standalone.as_function`.
+
+        It plays a family under the rules that `config` shows; what that leaves out is as in `rules`.
+        """
+        from marl_meta.export.loops import find_place, function_of
+
+        def place(shown: Mapping[str, Any]) -> Place:
+            return find_place(self, game=game, rules={**(rules or {}), **shown} or None)
+
+        return function_of(self, place, seed, deterministic=deterministic)
+
+    def as_model(
+        self, env: Any = None, *, agent: str | None = None, game: str | None = None,
+        kwargs: Mapping[str, Any] | None = None, rules: Mapping[str, Any] | None = None, schema: str | None = None,
+        seed: int = 0,
+    ) -> Model:  # fmt: skip
+        """Return something with Stable-Baselines3's `predict`, that plays one agent; where is said as to `as_policy`.
+
+        Raises UserError for games that the team cannot play.
+        """
+        from marl_meta.export.loops import find_place
+        from marl_meta.export.model import Model
+
+        return Model(self, find_place(self, env, game, kwargs, rules, schema), agent, seed)
 
     def after(self, name: str, player: TeamController | GradientController, game: int = 0) -> Team:
         """Return the team whose policy of that name starts where one of its players got to in a game."""
@@ -136,6 +194,7 @@ class Team:
             f"private features {list(layout.private_features)} (it reads {list(self.layout.private_features)})": (
                 layout.private_features != self.layout.private_features
             ),
+            f"links {list(layout.links)} (it reads {list(self.layout.links)})": layout.links != self.layout.links,
             f"{len(layout.actions)} actions (it plays {len(self.layout.actions)})": (
                 len(layout.actions) != len(self.layout.actions)
             ),

@@ -53,8 +53,8 @@ class Arena(Protocol):
     def family(self) -> Family | None:
         """Whose hand-written players can play here."""
 
-    def hidden(self, rules: Mapping[str, Any]) -> set[str]:
-        """Return the names of those of a variant's rules that nobody is told."""
+    def hides(self, rules: Mapping[str, Any]) -> set[str]:
+        """Return the names of the rules that nobody is told under these rules."""
 
     def portions(self, seeds: Sequence[int]) -> list[Portion]:
         """Return all variants with each of the seeds, in portions that can be opened."""
@@ -82,9 +82,9 @@ class FamilyArena:
         """The family's name."""
         return self.family.name
 
-    def hidden(self, rules: Mapping[str, Any]) -> set[str]:
-        """Return the names of the rules that nobody is told."""
-        return {name for name in rules if self.family.rules[name].hidden}
+    def hides(self, rules: Mapping[str, Any]) -> set[str]:
+        """Return the names of the rules that nobody is told under these rules."""
+        return self.family.hides(rules)
 
     def portions(self, seeds: Sequence[int]) -> list[Portion]:
         """Return one portion: a batch has games of all variants."""
@@ -127,7 +127,7 @@ class ThirdPartyArena:
         """The game's name."""
         return game_name(self.game.entry_point)
 
-    def hidden(self, rules: Mapping[str, Any]) -> set[str]:  # noqa: ARG002 (an arena's)
+    def hides(self, rules: Mapping[str, Any]) -> set[str]:  # noqa: ARG002 (an Arena's)
         """Return nothing: arguments are told."""
         return set()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from marl_meta.evaluate.lineup import Player, random_player, scripted_players, team_player
+from marl_meta.evaluate.lineup import Player, by_roles, random_player, scripted_players, team_player
 from marl_meta.games import Family
 from marl_meta.team import ZOO, Team, load_team
 from marl_meta.tournament.outsiders.limits import Limits
@@ -77,10 +77,12 @@ def _entrant(name: str, spec: Spec, family: Family | None, *, deterministic: boo
                     "games whose schema names one (--schema)."
                 )
             scripted = {player.name: player for player in scripted_players(family)}
-            if spec.target not in scripted:
-                there = listed(scripted) or "none"
-                raise UserError(f"Family {family.name!r} has no hand-written player {spec.target!r}; it has {there}.")
-            return Entrant(name, spec, scripted[spec.target])
+            chosen = spec.target.split("+")
+            for one in chosen:
+                if one not in scripted:
+                    there = listed(scripted) or "none"
+                    raise UserError(f"Family {family.name!r} has no hand-written player {one!r}; it has {there}.")
+            return Entrant(name, spec, by_roles(name, [scripted[one] for one in chosen]))
         case "zoo" | "team":
             team = load_team(f"{ZOO}{spec.target}" if spec.kind == "zoo" else spec.target)
             return Entrant(name, spec, team_player(name, team, deterministic=deterministic), team)

@@ -188,8 +188,9 @@ class _Table:
 
     def _info(self, seat: str, guest: _Guest) -> SeriesInfo:
         layout, game = self._game.layout, self._game
-        hidden = self._hall.arena.hidden(self._rules)
+        hidden = self._hall.arena.hides(self._rules)
         there = np.flatnonzero(self._observation.present[0, : game.num_agents])
+        hidden = self._hall.arena.hides(self._rules)
         return SeriesInfo(
             game=self._hall.arena.name,
             side=seat.partition("/")[0],

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from marl_meta.interop.parallel import flattener
+from marl_meta.games.flat import flattener
 from marl_meta.interop.vector import PettingZooVector
 from marl_meta.tournament.outsiders.player import Action, ActionSpace, Choice, Choices
 from marl_meta.tournament.outsiders.wire import portable
@@ -42,8 +42,7 @@ class FlatTerms:
     def __init__(self, game: VectorGame, observation: Observation, rules: Mapping[str, Any]) -> None:
         self._flatten = flattener(game.layout, observation, rules)
         self._names = game.layout.actions
-        # What these rules never allow comes last.
-        self._counts = observation.action_mask[0].sum(-1)
+        self._counts = game.action_counts[0]
 
     def shown(self, observation: Observation, slot: int) -> tuple[Any, Mapping[str, Any]]:
         """Return a vector, and the mask where not everything is allowed."""

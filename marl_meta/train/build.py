@@ -23,8 +23,10 @@ from marl_meta.players import RandomPlayer, scripted_player
 from marl_meta.rollout import Collector, Controller, Seat
 from marl_meta.team import load_team
 from marl_meta.train.gradient import GradientLearner
+from marl_meta.train.league import League, open_league
 from marl_meta.train.learner import Learner
 from marl_meta.train.schedule import Schedule
+from marl_meta.train.seeds import mixed_seed
 from marl_meta.train.trials import TrialCollector, TrialSeat
 from marl_meta.types import BoundRule, IntArray, Layout, TeamLayout, UserError, VectorGame
 from marl_meta.wording import listed
@@ -46,6 +48,8 @@ class Cast:
     """One per share of the games."""
     schedule: Schedule | None
     """Which variants the games draw how often; None where all are as likely."""
+    league: League | None
+    """Whom the learners play against beside each other; None for nobody."""
 
 
 def resolve(config: Config) -> Config:
@@ -180,7 +184,24 @@ def assemble(config: Config) -> Cast:
         seats = {name: _seat(config, game, one) for name, one in learners.items() if isinstance(one, Learner)}
         generator = torch.Generator().manual_seed(seed)
         collectors.append(Collector(game, seats, fixed, generator, trials=config.game.episodes_per_trial > 1))
-    return Cast(learners, collectors, open_schedule(config, games[0].num_variants))
+    schedule, league = open_schedule(config, games[0].num_variants), _league(config, layout, learners, collectors)
+    return Cast(learners, collectors, schedule, league)
+
+
+def _league(
+    config: Config, layout: Layout, learners: Mapping[str, Learner | GradientLearner],
+    collectors: Sequence[Collector | TrialCollector],
+) -> League | None:  # fmt: skip
+    if config.league.name == "none":
+        return None
+    plain = [collector for collector in collectors if isinstance(collector, Collector)]
+    if len(plain) < len(collectors):
+        raise UserError(
+            f"Config key league must be none for meta={config.meta.name}, which learns from whole trials, not "
+            f"{config.league.name}."
+        )
+    sides = {side: name for name, learner in learners.items() for side in learner.teams}
+    return open_league(config, layout, sides, plain)
 
 
 def open_schedule(config: Config, variants: int) -> Schedule | None:
@@ -217,6 +238,11 @@ def _learners(
     design = design_policy(config, game.layout)
     if config.policy.encoder == "flat":
         design = replace(design, slots=room_of(game.reset().observation.kind, len(game.layout.kinds)))
+    if game.layout.links and (config.meta.by_gradients or config.meta.name in ("finetune", "scratch")):
+        raise UserError(
+            f"Config key meta must not be {config.meta.name} for {config.game.family}, whose entities are linked: "
+            "teams that adapt by gradients cannot read such games."
+        )
     if config.meta.by_gradients and config.train.device != "cpu":
         raise UserError(f"Config key train.device must be cpu for meta={config.meta.name}, not {config.train.device}.")
     learners: dict[str, Learner | GradientLearner] = {}
@@ -309,8 +335,3 @@ def _scripted(config: Config, team: TeamLayout, name: str, seed: int) -> Control
             f"the team's role is {team.kind}."
         )
     return player
-
-
-def mixed_seed(seed: int, *parts: int) -> int:
-    """Return a seed for one part of a run, far from those of other parts and runs."""
-    return int(np.random.SeedSequence([seed, *parts]).generate_state(1, np.uint64)[0] >> 1)

@@ -41,6 +41,11 @@ def write_checkpoint(folder: Path, iteration: int, checkpoint: Checkpoint, keep:
     return path
 
 
+def oldest_kept(folder: Path) -> int:
+    """Return the iteration of the oldest checkpoint in a folder that has some."""
+    return int(_found(folder)[0].stem)
+
+
 def read_newest(folder: Path) -> Checkpoint | None:
     """Return the newest checkpoint that is whole, None where none was ever written.
 

@@ -14,7 +14,8 @@ from marl_meta.evaluate.run import evaluate_players
 from marl_meta.games import load_family
 from marl_meta.rollout import Controller
 from marl_meta.team import Team
-from marl_meta.train.build import fixed_player, mixed_seed, team_configs
+from marl_meta.train.build import fixed_player, team_configs
+from marl_meta.train.seeds import mixed_seed
 from marl_meta.types import TeamLayout, VectorGame
 
 GAMES = 256

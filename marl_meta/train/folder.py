@@ -1,4 +1,4 @@
-"""The run folder: `config.json`, `metrics.jsonl`, `timing.jsonl`, `checkpoints/`, `team/`, `replays/`, `gallery/`.
+"""The run folder: its config, what was measured, checkpoints, the team, past selves, and games to watch.
 
 `metrics.jsonl` holds what depends on the run alone and is the same, byte for byte, however often it was killed and
 resumed; what a clock measured is in `timing.jsonl`, line by line beside it.
@@ -51,6 +51,11 @@ class RunFolder:
     def gallery(self) -> Path:
         """Pages on which they can be watched."""
         return self.path / "gallery"
+
+    @property
+    def league(self) -> Path:
+        """The snapshots that are members of its league, each a team."""
+        return self.path / "league"
 
     @property
     def team(self) -> Path:

@@ -115,12 +115,19 @@ def _games(pages: Sequence[tuple[str, Replay]]) -> Iterator[str]:
 
 
 def _figures(metrics: Sequence[dict[str, Any]]) -> Iterator[Figure]:
-    """Yield the curves that tell most: returns in training, and on the variants of evaluations."""
+    """Yield the curves that tell most: returns in training, on the variants of evaluations, and ratings in a league."""
     names = list(dict.fromkeys(itertools.chain.from_iterable(metrics)))
     trained = [name for name in names if name.startswith("return/")]
     evaluated = [name for name in names if name.startswith("evaluate/") and "/return/" in name]
-    for title, chosen in (("Return of an agent, in training", trained), ("Return of an agent, evaluated", evaluated)):
-        curves = {name.split("/", 1)[1].replace("return/", ""): _points(metrics, name) for name in chosen}
+    ratings = [name for name in names if name.startswith("league/rating/")]
+    scores = [name for name in names if name.startswith("league/score_against/")]
+    for title, start, chosen in (
+        ("Return of an agent, in training", "return/", trained),
+        ("Return of an agent, evaluated", "evaluate/", evaluated),
+        ("Rating in the league (points)", "league/rating/", ratings),
+        ("Score against members of the league", "league/score_against/", scores),
+    ):
+        curves = {name.removeprefix(start).replace("return/", ""): _points(metrics, name) for name in chosen}
         curves = {name: points for name, points in curves.items() if points}
         if curves:
             yield _figure(title, curves)

@@ -22,6 +22,7 @@ class ProgressDisplay:
         self._console = Console(stderr=True, quiet=quiet)
         self._total, self._done = total, done
         self._returns: dict[str, float] = {}
+        self._ratings: dict[str, float] = {}
         self._began, self._first = time.monotonic(), done
         self._last_line = self._began
         self._bar = Progress(
@@ -54,24 +55,27 @@ class ProgressDisplay:
         self._console.print(message, highlight=False, markup=False, soft_wrap=True)
 
     def update(self, env_steps: int, metrics: Mapping[str, float | None]) -> None:
-        """Show where the run is; `metrics` has the returns as `return/TEAM`."""
+        """Show where the run is; `metrics` has the returns as `return/TEAM`, ratings as `league/rating/LEARNER`."""
         self._done = env_steps
         for name, value in metrics.items():
             if name.startswith("return/") and value is not None:
                 team = name.removeprefix("return/")
                 before = self._returns.get(team, value)
                 self._returns[team] = _SMOOTHING * before + (1.0 - _SMOOTHING) * value
+            elif name.startswith("league/rating/") and value is not None:
+                self._ratings[name.removeprefix("league/rating/")] = value
         now = time.monotonic()
         speed = (env_steps - self._first) / max(now - self._began, 1e-9)
-        returns = "  ".join(f"{team} {value:.2f}" for team, value in self._returns.items())
-        steps = f"{short(env_steps)}/{short(self._total)} env-steps"
-        self._bar.update(
-            self._task, completed=env_steps, steps=steps, speed=f"{short(speed)}/s", returns=f"return {returns}"
+        returns = "  ".join(
+            [f"return {'  '.join(f'{team} {value:.2f}' for team, value in self._returns.items())}"]
+            + [f"rating {learner} {value:+.0f}" for learner, value in self._ratings.items()]
         )
+        steps = f"{short(env_steps)}/{short(self._total)} env-steps"
+        self._bar.update(self._task, completed=env_steps, steps=steps, speed=f"{short(speed)}/s", returns=returns)
         if not self._console.is_terminal and now - self._last_line >= LINE_SECONDS:
             self._last_line = now
             left = (self._total - env_steps) / max(speed, 1e-9)
-            self.note(f"{steps}  {short(speed)}/s  return {returns}  {left:.0f} s left")
+            self.note(f"{steps}  {short(speed)}/s  {returns}  {left:.0f} s left")
 
 
 def short(number: float) -> str:

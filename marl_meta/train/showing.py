@@ -18,8 +18,9 @@ from marl_meta.evaluate.watching import Seat, recorded, recorder_of, team_seat
 from marl_meta.replay import Replay
 from marl_meta.replay.recorder import Who
 from marl_meta.team import Team
-from marl_meta.train.build import fixed_player, mixed_seed, team_configs
+from marl_meta.train.build import fixed_player, team_configs
 from marl_meta.train.evaluating import evaluation_ground, on_cpu
+from marl_meta.train.seeds import mixed_seed
 from marl_meta.types import VectorGame
 
 MOST_MOMENTS = 24

@@ -16,7 +16,7 @@ from marl_meta.rollout import EpisodeTotals, Seat
 from marl_meta.team import Team
 from marl_meta.tracking import STEP_METRIC, Tracker
 from marl_meta.train.build import Cast
-from marl_meta.train.checkpoint import Checkpoint, write_checkpoint
+from marl_meta.train.checkpoint import Checkpoint, oldest_kept, write_checkpoint
 from marl_meta.train.evaluating import evaluate_run
 from marl_meta.train.folder import RunFolder, open_lines
 from marl_meta.train.progress import ProgressDisplay
@@ -77,6 +77,9 @@ class Trainer:
         """Play the horizon and improve every learner on it; returns the iteration's metrics and its timing."""
         config, began = self.config, time.monotonic()
         progress = min(self.env_steps / config.train.steps, 1.0)
+        league = self.cast.league
+        if league is not None:
+            league.begin(self.iteration, self.team, self.folder.league)
         for collector in self.cast.collectors:
             for name, seat in collector.seats.items():
                 seat.reveal = self.cast.learners[name].reveal(self.env_steps)
@@ -102,6 +105,8 @@ class Trainer:
         }
         _refuse_divergence(metrics, self.folder)
         metrics |= self._deal(totals)
+        if league is not None:
+            metrics |= league.end(self.iteration, totals, self.team, self.folder.league)
         learnt = time.monotonic()
         timing: Metrics = {
             "iteration": self.iteration,
@@ -126,7 +131,10 @@ class Trainer:
         return schedule.metrics()
 
     def _returns(self, totals: Sequence[EpisodeTotals]) -> Metrics:
-        """Return the mean return of an agent of each team, and the mean of the team's sum, over the ended episodes."""
+        """Return the mean return of an agent of each team, and the mean of the team's sum, over the ended episodes.
+
+        Those against members of a league are not among them.
+        """
         game = self.cast.collectors[0].game
         returns = [row for part in totals for row in part.returns]
         lengths = [length for part in totals for length in part.lengths]
@@ -166,6 +174,8 @@ class Trainer:
         """Write a checkpoint and the team."""
         checkpoint = self.checkpoint()
         write_checkpoint(self.folder.checkpoints, self.iteration, checkpoint, self.config.train.keep)
+        if self.cast.league is not None:
+            self.cast.league.tidy(self.folder.league, oldest_kept(self.folder.checkpoints))
         self.team().save(self.folder.team)
 
     def checkpoint(self) -> Checkpoint:
@@ -185,6 +195,8 @@ class Trainer:
             "offsets": list(self._offsets),
             "orders": {name: learner.order_state() for name, learner in self.cast.learners.items()},
         }
+        if self.cast.league is not None:
+            values["league"] = self.cast.league.values()
         return Checkpoint(arrays, values)
 
     def restore(self, checkpoint: Checkpoint) -> None:
@@ -195,6 +207,8 @@ class Trainer:
         self._offsets = tuple(values["offsets"])
         for name, learner in self.cast.learners.items():
             learner.restore(_below(checkpoint.arrays, f"learner/{name}/"), values["orders"][name])
+        if self.cast.league is not None:
+            self.cast.league.restore(values["league"], self.folder.league)
         for index, collector in enumerate(self.cast.collectors):
             collector.restore(_below(checkpoint.arrays, f"share/{index}/"))
         if self.cast.schedule is not None:
@@ -213,7 +227,9 @@ def _for_tracker(metrics: Metrics, timing: Metrics) -> dict[str, float]:
 
 
 def _chart(name: str) -> str:
-    """Return the name of a metric's chart: those of evaluations have a place of their own."""
+    """Return the name of a metric's chart: those of evaluations and leagues have places of their own."""
+    if name.startswith("league/"):
+        return name
     if not name.startswith("evaluate/"):
         return f"train/{name}"
     _, split, metric = name.split("/", 2)

@@ -54,6 +54,12 @@ def test_engine_plays_what_every_variant_allows(bench: Callable[..., tuple[int, 
     assert {row["B"] for row in read(result, "engine")["tables"]["speed"]} == {1, 9}
 
 
+def test_engine_plays_legal_moves_of_games_in_turns(bench: Callable[..., tuple[int, str, str]]) -> None:
+    result = bench("engine", "--games", "connect", "--batches", "1,9", "--seconds", "0.3", "--repeats", "2", "--json")
+    tables = read(result, "engine")["tables"]
+    assert {(row["system"], row["B"]) for row in tables["speed"]} == {("ours", 1), ("ours", 9), ("PettingZoo", 1)}
+
+
 def test_policy(bench: Callable[..., tuple[int, str, str]]) -> None:
     result = bench("policy", "--graphs", "4", "--num-games", "16", "--seconds", "0.01", "--repeats", "1", "--json")
     record = read(result, "policy")

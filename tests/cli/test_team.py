@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import onnxruntime
 import torch
 from typer.testing import CliRunner
 
@@ -51,3 +52,15 @@ def test_a_team_without_an_episodic_memory(tmp_path: Path) -> None:
     path = saved(tmp_path / "team", "head")
     shown = CliRunner().invoke(team, ["inspect", path], catch_exceptions=False).stdout
     assert "infers by" in shown and "examples" not in shown
+
+
+def test_a_team_is_exported_to_a_file_that_the_runtime_reads(tmp_path: Path) -> None:
+    path = tmp_path / "collectors.onnx"
+    done = CliRunner().invoke(team, ["export", saved(tmp_path / "team", "head"), "--out", str(path), "--json"])
+    assert done.exit_code == 0, done.output
+    record = json.loads(done.stdout)
+    assert record == {
+        "path": str(path), "bytes": path.stat().st_size, "side": "gatherer", "rules": 0, "notes": [],
+    }  # fmt: skip
+    names = [one.name for one in onnxruntime.InferenceSession(path.read_bytes()).get_outputs()]
+    assert names[:2] == ["logits", "known"]

@@ -42,7 +42,7 @@ def complaint(*overrides: str) -> str:
         ("algorithm.normalise_value=3", "must be true or false, not 3"),
         ("policy.recurrent=lstm", "Config key policy.recurrent must be one of gru, none, not 'lstm'"),
         ("policy.hidden=30", "policy.hidden must be a multiple of policy.heads, not 30 with 4"),
-        ("policy=foo", "Config group policy has no option 'foo'; allowed are relational"),
+        ("policy=foo", "Config group policy has no option 'foo'; allowed are board, relational"),
         ("tracking=onlin", "Config group tracking has no option 'onlin' (did you mean 'online'?); allowed are auto, "),
         ("game=", "Config group game has no option ''"),
         ("game=pettingzoo", "game=pettingzoo needs game.entry_point"),

@@ -26,6 +26,12 @@ def test_the_card_shows_every_rule_and_split(toy: Family) -> None:
     assert "| ood | 2 | walkers 5, 6; payoff [0,1,-1]; control plain | " in card[splits:]
 
 
+def test_the_card_says_when_players_are_told(write_family: Any) -> None:
+    assert "Where" not in rules_card(load_family(write_family()))
+    told = rules_card(load_family(write_family("objects:", "told_by: walls\nobjects:")))
+    assert "they show only through play. Where walls is true, players are shown them." in told
+
+
 def test_disjointness_is_said_for_every_two_splits(toy: Family) -> None:
     assert disjointness(toy) == [
         "train and held_out share no variant: their combinations hash into [0, 0.7) against [0.7, 1).",

@@ -170,3 +170,29 @@ def test_hidden_rules_are_not_seen_in_a_picture():
         game = make_vec("harvest", num_games=1, rules=rules, seed=3)
         pictures.append(draw(game.reset().observation, game.layout, 0, 200))
     np.testing.assert_array_equal(*pictures)
+
+
+def board(rules, *actions, seed=0):
+    """Return a picture of a board after some moves."""
+    game = make_vec("connect", num_games=1, rules=rules, seed=seed)
+    observation = game.reset().observation
+    for action in actions:
+        observation = game.step(np.full((1, 2), action)).observation
+    return draw(observation, game.layout, 0, 300)
+
+
+def test_a_board_shows_stones_where_they_lie_and_marks_the_last():
+    image = board({}, 0, 0, 6)
+    first, second = (pixels_of(image, color) for color in TEAM_COLORS[:2])
+    left = first[first[:, 1] < 0.5].mean(axis=0)
+    np.testing.assert_allclose(second.mean(axis=0) - left, (-0.9 / 7, 0), atol=0.01)  # on top of it
+    last = first[first[:, 1] > 0.5]
+    assert left[1] < 0.15 and last.mean(axis=0)[1] > 0.85 and left[0] > 0.8
+    assert 0.5 < len(last) / len(first[first[:, 1] < 0.5]) < 0.97  # a white dot in its middle
+    assert len(pixels_of(board({"blocked": 3}), LOOKS["obstacle"].color)) > 500
+    assert not len(pixels_of(board({}), LOOKS["obstacle"].color))
+
+
+def test_a_board_shows_nothing_that_is_hidden():
+    for rules in ({"wrap": True}, {"misere": True}, {"diagonals": False}):
+        np.testing.assert_array_equal(board({"told": False, **rules}, 1, 2), board({"told": False}, 1, 2))

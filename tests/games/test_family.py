@@ -273,6 +273,17 @@ def test_a_family_whose_canonical_rules_are_no_code(write_family: Any) -> None:
         load_family(file).variant()
 
 
+def test_a_flag_may_say_whether_players_are_told_the_hidden_rules(write_family: Any) -> None:
+    family = load_family(write_family("objects:", "told_by: walls\nobjects:"))
+    assert family.hides(family.complete({})) == {"control", "payoff"}
+    assert family.hides(family.complete({"walls": True})) == set()
+    assert load_family("harvest").hides(load_family("harvest").complete({})) >= {"payoff", "control"}
+    for wrong in ("walkers", "nothing"):
+        file = write_family("objects:", f"told_by: {wrong}\nobjects:")
+        with pytest.raises(UserError, match=rf"told_by must be a visible flag rule \(walls\), not '{wrong}'"):
+            load_family(file)
+
+
 def test_families_are_found_by_name_folder_and_file(write_family: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     file = write_family()
     monkeypatch.setenv("MARL_META_ENVS", str(file.parent.parent))

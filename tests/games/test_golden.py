@@ -16,7 +16,7 @@ FAMILIES = sorted(file.parent.name for file in data_dirs("envs")[0].glob("*/fami
 
 
 def test_our_families_are_found():
-    assert {"spread", "tag", "harvest", "payoff"} <= set(FAMILIES)
+    assert {"spread", "tag", "harvest", "payoff", "connect"} <= set(FAMILIES)
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -2,7 +2,15 @@ from __future__ import annotations
 
 import pytest
 
-from marl_meta.interop.peers import EPISODE, Episodes, installed, jaxmarl_episodes, mpe2_episodes, vmas_episodes
+from marl_meta.interop.peers import (
+    EPISODE,
+    Episodes,
+    connect_four_episodes,
+    installed,
+    jaxmarl_episodes,
+    mpe2_episodes,
+    vmas_episodes,
+)
 
 
 @pytest.mark.parametrize("family", ["spread", "tag"])
@@ -34,3 +42,11 @@ def test_a_folder_of_that_name_is_not_an_installation(monkeypatch: pytest.Monkey
     monkeypatch.syspath_prepend(str(tmp_path))
     assert not installed("surely_not_installed")
     assert installed("mpe2")
+
+
+def test_pettingzoo_plays_a_game_of_connect_four() -> None:
+    episodes = connect_four_episodes("connect")
+    assert episodes is not None and connect_four_episodes("spread") is None
+    assert episodes.system == "PettingZoo" and 7 <= episodes.env_steps <= 42
+    episodes.play()
+    episodes.play()

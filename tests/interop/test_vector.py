@@ -83,6 +83,7 @@ def test_masks_of_both_places_and_of_different_lengths(masks):
     game = tiny("Countdown", {"agents": 3, "masks": masks})
     step = game.reset()
     assert game.layout.actions == ("action_0", "action_1", "action_2", "action_3")
+    assert game.action_counts.tolist() == [[2, 3, 4]] * 2
     for time in range(2):
         for agent in range(3):
             expected = np.zeros(4, bool)

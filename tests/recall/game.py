@@ -92,6 +92,10 @@ class Recall:
         return self._state["variant"].copy()
 
     @property
+    def action_counts(self) -> IntArray:
+        return np.full((self.num_games, self.num_agents), WORDS)
+
+    @property
     def hidden_rules(self) -> FloatArray:
         return np.stack([self._family.encode(rules, hidden=True) for rules in self.rules])
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from marl_meta.games import load_family, make_vec
-from marl_meta.replay.decoding import actions_of, attention_of, places_of, presence_of, rewards_of, updates_of
+from marl_meta.replay.decoding import actions_of, attention_of, cells_of, places_of, presence_of, rewards_of, updates_of
 from marl_meta.replay.encoding import encode_particles, encode_rewards
 from marl_meta.replay.reading import decode, encode
 from marl_meta.replay.record import EpisodeRecord, ReplayRecord
@@ -90,6 +90,36 @@ def test_what_is_written_is_what_happened(family: str, rules: dict[str, Any]) ->
             assert np.abs(places_of(record, episode) - real["places"]).max() <= 0.001 + 1e-6
             assert episode.scene.walls == game.rules[0]["walls"] and episode.scene.arena == 1.0
             assert presence_of(record, episode).all()
+
+
+@pytest.mark.parametrize("rules", [{}, {"blocked": 4, "gravity": False, "width": 5, "misere": True}])
+def test_a_board_is_written_cell_by_cell(rules: dict[str, Any]) -> None:
+    record = decode(encode(record_game("connect", rules, episodes=2)))
+    for episode, returns in zip(record.episodes, record.returns, strict=True):
+        cells, chosen = cells_of(episode), chosen_of(record, episode)
+        width = rules.get("width", 7)
+        assert cells.shape == (episode.steps + 1, 6, width) and episode.scene.style == "board"
+        assert (cells[0] == -1).sum() == rules.get("blocked", 0) and (cells <= 2).all()
+        for time in range(episode.steps):
+            ((y, x),) = np.argwhere(cells[time + 1] != cells[time])
+            mover = time % 2
+            assert cells[time + 1, y, x] == 1 + mover and cells[time, y, x] == 0
+            assert chosen[mover, time] == (x if rules.get("gravity", True) else y * width + x)
+            assert chosen[1 - mover, time] == -1  # who does not act has no action
+        assert episode.ends == [(agent, episode.steps, "terminated") for agent in range(2)]
+        assert sorted(returns) in ([-1.0, 1.0], [0.0, 0.0])
+    assert verify(record).same
+    changed = record.episodes[0].scene.cells
+    assert changed is not None
+    changed[3], changed[5] = changed[5], changed[3]
+    assert verify(record).reason.endswith("the replay has been changed: its scene are other ones")
+
+
+def test_a_replay_of_a_board_says_what_players_were_told() -> None:
+    for told in (True, False):
+        card = {rule.name: rule.hidden for rule in record_game("connect", {"told": told}, steps=1).game.card or []}
+        assert {"diagonals", "wrap", "misere"} <= set(card)
+        assert card["misere"] is not told and card["wrap"] is not told
 
 
 def test_episodes_are_those_of_one_trial() -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from marl_meta import play
 from marl_meta.replay.packing import unpack, unpack_deltas, unpack_moves
 from marl_meta.replay.page import frame, page
 from tests.browser import running
@@ -426,3 +427,14 @@ def test_long_replays_scrub_without_lag(show: Open) -> None:
       return (performance.now() - start) / 200;
     }"""
     assert min(tab.evaluate(seeking) for _ in range(3)) < 16  # ms, a frame; a quarter of that on an idle machine
+
+
+def test_of_many_actions_and_entities_those_are_listed_that_matter(show: Open, tmp_path: Path) -> None:
+    path = tmp_path / "board.replay.json.gz"
+    play("zoo:connect", rules={}, seed=1).save(path)
+    tab = show(path.read_bytes())
+    tab.evaluate("viewer.seek(2); viewer.select(0)")
+    listed = tab.locator(".probabilities li")
+    assert listed.count() == 100
+    assert 1 <= tab.locator(".probabilities li:visible").count() <= 17
+    assert 1 <= tab.locator(".entities li.bars:visible").count() <= 2 * 16 + 2

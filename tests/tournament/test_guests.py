@@ -8,6 +8,7 @@ import numpy as np
 import psutil
 import pytest
 
+from marl_meta.games import load_family
 from marl_meta.replay import load_replay
 from marl_meta.tournament.playing import play_chunk
 from marl_meta.tournament.report import conclude, write_report
@@ -121,6 +122,57 @@ def test_a_guest_is_told_what_is_shown_and_nothing_hidden(make_plan: MakePlan, t
     assert {"teams", "gatherers"} <= set(told["rules"])
     assert told["games"] == 1 and set(told["own"]) <= set(told["agents"])
     assert len(told["shapes"]) == 1
+
+
+CHOOSES = """
+import json, pathlib
+import numpy as np
+class Player:
+    name = "chooses"
+    def start_series(self, info):
+        self.actions = {agent: [space.n, len(space.names)] for agent, space in info.actions.items()}
+        self.told, self.sizes = dict(info.rules), set()
+    def reset(self, agents, info, seed): self.rng, self.turns = np.random.default_rng(seed), 0
+    def act(self, observations, infos, step):
+        chosen = {}
+        for agent, observation in observations.items():
+            mask = infos[agent].get("action_mask", np.ones(self.actions[agent][0]))
+            self.sizes.add((len(observation), len(mask), int(observation.sum())))
+            chosen[agent] = int(self.rng.choice(np.flatnonzero(mask)))
+        return chosen
+    def observe(self, rewards, terminations, truncations):
+        self.turns += 1
+        written = {"actions": self.actions, "told": self.told, "sizes": sorted(self.sizes), "turns": self.turns}
+        pathlib.Path(__file__).with_suffix(".json").write_text(json.dumps(written))
+    def close(self): pass
+"""
+
+
+def test_a_guest_of_a_board_game_knows_all_actions_and_plays_legal_ones(make_plan: MakePlan, tmp_path: Path) -> None:
+    """The first mask of a board with blocked cells lacks actions that later games of the series have."""
+    import json
+
+    file = tmp_path / "family.yaml"
+    ours = Path(load_family("connect").path).read_text()
+    only = "splits:\n  few: {rules: {width: [4], height: [4], gravity: [false], blocked: [5]}, variants: all}\n"
+    file.write_text(ours[: ours.index("splits:")] + only)
+    chooses = write(tmp_path, "chooses", CHOOSES)
+    plan = make_plan(
+        teams=[f"chooses={chooses}:Player", "builtin:one_ply"], game=str(file), split="few", variants=1, seeds=2,
+        games=3,
+    )  # fmt: skip
+    played = start(plan, tmp_path / "t")
+    assert all(result.forfeits == () for result in played.results.values())
+    written = json.loads((tmp_path / "chooses.json").read_text())
+    assert list(written["actions"].values()) == [[16, 16]]
+    assert {tuple(one[:2]) for one in written["sizes"]} == {(4 * 4 * 3, 16)}
+    seen = {one[2] for one in written["sizes"]}
+    assert min(seen) in (5, 6) and len(seen) > 3  # blocked cells, and stones of both
+    assert written["told"]["misere"] is False and written["told"]["width"] == 4  # it is told all
+    earned = [returns for result in played.results.values() for returns in result.returns.values()]
+    assert set(np.abs(earned).ravel()) <= {0, 1}
+    for path in (tmp_path / "t" / "replays").glob("*.gz"):
+        assert load_replay(path).record.episodes[0].scene.kind == "board"
 
 
 def test_nothing_is_left_of_guests(make_plan: MakePlan, tmp_path: Path) -> None:

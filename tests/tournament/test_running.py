@@ -180,6 +180,17 @@ def test_what_cannot_be_played(make_plan: MakePlan, tmp_path: Path, changes: dic
     assert not (tmp_path / "t").exists()
 
 
+def test_hand_written_players_of_several_roles_are_one_entrant(make_plan: MakePlan, tmp_path: Path) -> None:
+    names = ["chase-and-flee=builtin:chase+flee", "random"]
+    plan = make_plan(game="tag", split="held_out", teams=names, variants=4, seeds=4, games=1, replays=0)
+    played = start(plan, tmp_path / "t")
+    hunted = next(r for r in played.results.values() if dict(r.seating)["adversary"] == "chase-and-flee")
+    fled = next(r for r in played.results.values() if dict(r.seating)["prey"] == "chase-and-flee")
+    assert hunted.returns["adversary"].mean() > 5 * fled.returns["adversary"].mean()
+    with pytest.raises(UserError, match="no hand-written player 'run'"):
+        start(make_plan(game="tag", split="held_out", teams=["builtin:chase+run", "random"]), tmp_path / "u")
+
+
 def test_a_folder_that_is_none(tmp_path: Path, make_plan: MakePlan) -> None:
     with pytest.raises(UserError, match=r"plan\.json"):
         resume(tmp_path)

@@ -16,9 +16,10 @@ from marl_meta.config import Config, TeamConfig, load_config
 from marl_meta.games import load_family
 from marl_meta.team import load_team
 from marl_meta.train import train
-from marl_meta.train.build import Cast, assemble, fixed_player, mixed_seed, open_games, resolve, varying_rules
+from marl_meta.train.build import Cast, assemble, fixed_player, open_games, resolve, varying_rules
 from marl_meta.train.gradient import GradientLearner
 from marl_meta.train.learner import Learner
+from marl_meta.train.seeds import mixed_seed
 from marl_meta.train.trainer import Trainer
 from marl_meta.types import UserError
 

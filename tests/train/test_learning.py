@@ -8,10 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from marl_meta.config import load_config
 from marl_meta.games import make_vec
+from marl_meta.players import RandomPlayer
 from marl_meta.team import Team, load_team
 from marl_meta.train import train
 from marl_meta.train.build import assemble, resolve
@@ -155,3 +157,29 @@ def test_a_share_of_the_games_is_told_to_the_end(overrides: Overrides) -> None:
     for share, expected in ((0.0, [1.0, 0.6, 0.0, 0.0]), (0.25, [1.0, 0.6, 0.25, 0.25])):
         (learner,) = assemble(resolve(load_config(overrides(**changes, meta__tell_share=share)))).learners.values()
         assert [learner.reveal(steps) for steps in (0, 40, 90 if share else 100, 5000)] == pytest.approx(expected)
+
+
+def test_two_who_move_in_turn_learn_from_each_other_to_beat_who_plays_at_random(overrides: Overrides) -> None:
+    """Three in a row on four columns: nobody acts at every step, and who has lost did not move last."""
+    rules = {"width": 4, "height": 4, "in_a_row": 3}
+    settings: dict[str, Any] = {
+        "game": "connect", "game__rules": json.dumps(rules).replace('"', ""), "game__num_games": 32, "policy": "board",
+        "teams__first__learner": "both", "teams__second__learner": "both", "train__horizon": 16,
+        "algorithm__learning_rate": 5e-3, "algorithm__gamma": 0.98, "algorithm__gae_lambda": 0.95,
+        "train__steps": 32 * 16 * 25,
+    }  # fmt: skip
+    team = learn(overrides, **settings)
+    for side, agent in (("first", 0), ("second", 1)):
+        games = make_vec("connect", num_games=128, rules=rules, seed=9)
+        player, other = team.controller(games.layout, side, seed=1), RandomPlayer(2)
+        player.reset(128, np.array([agent]))
+        other.reset(128, np.array([1 - agent]))
+        step, earned, over = games.reset(), 0.0, 0
+        while over < 256:
+            actions = np.zeros((128, 2), np.int64)
+            actions[:, [agent]], actions[:, [1 - agent]] = player.act(step.observation), other.act(step.observation)
+            step = games.step(actions)
+            player.observe(step)
+            earned += float(step.reward[:, agent].sum())
+            over += int(step.game_over.sum())
+        assert earned / over > 0.6, f"{side} at random: 0.1 (first) or -0.1"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -23,6 +24,7 @@ from marl_meta.train import resume, train
 from marl_meta.train.checkpoint import VERSION, Checkpoint, read_newest, write_checkpoint
 from marl_meta.types import UserError
 
+GUESS = Path(__file__).parents[1] / "guess"
 RECALL = Path(__file__).parents[1] / "recall"
 
 Overrides = Callable[..., list[str]]
@@ -220,6 +222,21 @@ def test_a_frozen_opponent_goes_on_as_it_was(overrides: Overrides) -> None:
     half = train(overrides("half", **frozen, train__steps=24 * 3), quiet=True)
     result = resume(half.folder, ["train.steps=240"], quiet=True)
     assert (whole.folder / "metrics.jsonl").read_bytes() == (result.folder / "metrics.jsonl").read_bytes()
+
+
+def test_who_infers_rules_goes_on_as_it_was(overrides: Overrides, tmp_path: Path) -> None:
+    """Also in the middle of a trial: what is believed there is what the network says by now."""
+    settings = {"game": GUESS, "game__split": "train", "meta": "belief", "meta__tell": "never"}
+    settings |= {"game__episodes_per_trial": 2, "train__checkpoint_iterations": 1, "train__keep": 10}
+    whole = train(overrides("whole", **settings, policy__recurrent="none"), quiet=True).folder
+    half = Path(shutil.copytree(whole, tmp_path / "half"))
+    for later in sorted((half / "checkpoints").iterdir())[3:]:
+        later.unlink()
+    checkpoint = read_newest(half / "checkpoints")
+    assert checkpoint is not None
+    assert checkpoint.arrays["share/0/seat/players/passed"].all()
+    assert resume(half, quiet=True).finished
+    assert (whole / "metrics.jsonl").read_bytes() == (half / "metrics.jsonl").read_bytes()
 
 
 def test_a_finished_run_stays_as_it_is(overrides: Overrides, contents: Contents) -> None:

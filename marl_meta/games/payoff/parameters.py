@@ -56,5 +56,6 @@ def compile_tables(family: Family, variants: Sequence[Variant]) -> Tables:
         actions=ACTIONS,
     )
     agent_names = tuple(f"{KIND}_{seat}" for seat in range(players))
-    catalog = make_catalog(family, variants, layout, agent_names, np.zeros(players, np.int8))
+    action_counts = rules["actions"].astype(np.int64)
+    catalog = make_catalog(family, variants, layout, agent_names, np.zeros(players, np.int8), action_counts)
     return Tables(catalog=catalog, rules=rules, payoffs=table)

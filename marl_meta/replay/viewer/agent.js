@@ -21,6 +21,16 @@ const EXPLANATIONS = {
   influence: "How far the probabilities of its actions move when the agent does not see that entity.",
 };
 
+const MOST_BARS = 16;
+const SMALLEST_BAR = 0.005;
+
+/** From where on bars are shown: where there are many, the longest of those that can be seen at all. */
+function leastShown(shares) {
+  if (shares.length <= MOST_BARS) return -Infinity;
+  const longest = shares.filter((share) => share != null).sort((one, other) => other - one);
+  return Math.max(longest[MOST_BARS - 1] ?? 0, SMALLEST_BAR);
+}
+
 class AgentPanel {
   constructor({ replay, player, colors }) {
     Object.assign(this, { replay, player, colors });
@@ -87,9 +97,13 @@ class AgentPanel {
   probabilities() {
     const rows = this.replay.actions.map((name) => makeBars(name, ["chance"]));
     this.parts.push(({ episode, decision }, agent, { note, row }) => {
+      const chosen = episode.actions[agent](decision);
+      const chances = rows.map((_, action) => note.probability(row, action, decision));
+      const least = leastShown(chances);
       rows.forEach((bars, action) => {
-        bars.set(note.probability(row, action, decision));
-        bars.node.classList.toggle("chosen", episode.actions[agent](decision) === action);
+        bars.set(chances[action]);
+        bars.node.classList.toggle("chosen", chosen === action);
+        bars.node.hidden = action !== chosen && chances[action] < least;
       });
     });
     return make("div", {}, make("h4", { text: "Probabilities of its actions" }),
@@ -101,10 +115,13 @@ class AgentPanel {
     const shown = lookOf({ note }, this.player, 0).kind;
     const rows = this.replay.entities.map((name) => makeBars(name, kinds));
     this.parts.push(({ decision }, agent, thought) => {
+      const looks = kinds.map((kind) => lookOf(thought, { shown: kind, head: this.player.head }, decision));
+      const weights = rows.map((_, entity) => looks.map((look) => look.weights(entity)));
+      const least = kinds.map((_, kind) => leastShown(weights.map((each) => each[kind])));
       rows.forEach((bars, entity) => {
-        const look = (kind) => lookOf(thought, { shown: kind, head: this.player.head }, decision);
-        bars.set(...kinds.map((kind) => look(kind).weights(entity)));
+        bars.set(...weights[entity]);
         bars.node.classList.toggle("itself", entity === agent);
+        bars.node.hidden = entity !== agent && weights[entity].every((weight, kind) => weight < least[kind]);
       });
     });
     const heads = make("li", { class: "bars heads" }, make("span"),

@@ -18,7 +18,10 @@ SpecKind = Literal["random", "builtin", "zoo", "team", "python", "exec"]
 
 GROUP = "marl_meta.agents"
 """The entry points by which packages offer agents, by name."""
-ALLOWED = "random, builtin:NAME, zoo:NAME, a team's folder, file.py, file.py:Symbol, pkg.mod:Symbol, exec:COMMAND"
+ALLOWED = (
+    "random, builtin:NAME (or builtin:ONE+OTHER, of different roles), zoo:NAME, a team's folder, file.py, "
+    "file.py:Symbol, pkg.mod:Symbol, exec:COMMAND"
+)
 
 _CARD = "team.json"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,59}")

@@ -70,6 +70,7 @@ def test_an_observation_is_seats_sizes_and_what_is_ones_own():
     np.testing.assert_array_equal(observation.entities[0], np.eye(3, 4))
     np.testing.assert_array_equal(observation.entities[1], np.eye(3, 4) * observation.present[1, :, None])
     np.testing.assert_array_equal(observation.action_mask[0], [[True, True, False, False]] * 3)
+    np.testing.assert_array_equal(game.action_counts, [[2] * 3, [4] * 3])
     assert observation.action_mask[1].all() and observation.sees is None
     assert not observation.private.any()
     assert [bound.name for bound in game.layout.visible_rules] == ["players", "actions", "episode_length"]
