@@ -32,6 +32,8 @@ Weight = Annotated[float, Field(ge=0.0)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=120), BeforeValidator(_text)]
 
 
+YOUNGER_KEYS = {"game": ("sides",)}
+"""Keys of groups that older run folders do not have: there they are as by default."""
 YOUNGER = ("league",)
 """Groups that a config.json need not have, for it may be of a run that was started before there were such: its run has
 none."""
@@ -396,4 +398,8 @@ class Config(_Section):
         if isinstance(values, dict):
             for group in YOUNGER:
                 values.setdefault(group, read_yaml(find("configs", f"{group}/none.yaml")))
+            for group, keys in YOUNGER_KEYS.items():
+                usual = read_yaml(find("configs", f"{group}/default.yaml"))
+                if isinstance(values.get(group), dict):
+                    values[group] = {**{key: usual[key] for key in keys}, **values[group]}
         return validated(cls, values, f"{source}: ")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 from pathlib import Path
@@ -10,7 +11,8 @@ import pytest
 from hydra.core.global_hydra import GlobalHydra
 
 from marl_meta import resources
-from marl_meta.config import TeamConfig, load_config
+from marl_meta.config import Config, TeamConfig, load_config
+from marl_meta.types import UserError
 
 
 def test_defaults_make_a_config() -> None:
@@ -93,3 +95,14 @@ def test_composing_has_no_side_effects(tmp_path: Path, monkeypatch: pytest.Monke
     assert Path.cwd() == tmp_path
     assert list(tmp_path.iterdir()) == []
     assert not GlobalHydra.instance().is_initialized()
+
+
+def test_a_config_from_before_there_were_leagues_and_sides_is_read_as_one_without() -> None:
+    values = json.loads(load_config(["game=harvest", "name=old"]).to_json())
+    del values["league"], values["game"]["sides"]
+    config = Config.from_json(json.dumps(values))
+    assert config.league.name == "none"
+    assert config.game.sides == {}
+    del values["game"]["num_games"]
+    with pytest.raises(UserError, match=r"game\.num_games"):
+        Config.from_json(json.dumps(values))
