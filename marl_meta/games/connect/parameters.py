@@ -55,7 +55,8 @@ RULE = np.dtype(
     + [("actions", "u8"), ("pays", "f4")],
     align=True,
 )
-GAME = np.dtype([*STATE_FIELDS, *((name, "i8") for name in ("number", "free", "last", "before", "earlier"))])
+# `number` comes first, since numba would take records that begin with the fields of another simulator's for those.
+GAME = np.dtype([("number", "i8"), *STATE_FIELDS, *((name, "i8") for name in ("free", "last", "before", "earlier"))])
 """`number` counts the games that were begun; `free` cells are left; then the cells of the last three stones."""
 
 
