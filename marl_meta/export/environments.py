@@ -106,7 +106,7 @@ def _third_party_sight(entry_point: str, kwargs: dict[str, Any], game: PettingZo
         game=entry_point, rules=kwargs, kinds=layout.kinds,
         agents=tuple(plan.agents[j] for j in order[: len(plan.agents)]),
         kind=np.array(kinds, np.int64), team=slots.team[slots.entities[order]].astype(np.int64), teams=tuple(teams),
-        roles=tuple(team.kind for team in layout.teams), fixed=fixed, rule_values=game.visible_rules[0].copy(),
+        fixed=fixed, rule_values=game.visible_rules[0].copy(),
         relative=relative,
         eyes={
             name: _eye(plan, i, place[i], order, len(layout.private_features), len(layout.entity_features), reading)

@@ -9,6 +9,7 @@ from marl_meta.export.environments import Place, place_of, third_party_place
 from marl_meta.export.player import TeamPlayer
 from marl_meta.export.sights import family_sight
 from marl_meta.export.standalone import as_function
+from marl_meta.replay.trust import is_well_known
 from marl_meta.team.team import Team
 from marl_meta.types import UserError
 from marl_meta.wording import listed
@@ -20,13 +21,19 @@ def find_place(
 ) -> Place:  # fmt: skip
     """Return where a team is to play: in `env`, in a `game` (family or entry point), or what it was trained on.
 
-    `rules` are a family's, `kwargs` an entry point's. Raises UserError where that is no game that it can read.
+    `rules` are a family's, `kwargs` an entry point's. Raises UserError where that is no game that it can read, and
+    where it is only the team's file that names somebody else's code to be run.
     """
     if env is not None:
         return place_of(env, schema)
     trained = team.trained_on.get("game")
     trained = trained if isinstance(trained, Mapping) else {}
     if game is None and trained.get("family") == "pettingzoo":
+        if not is_well_known(trained["entry_point"]):
+            raise UserError(
+                f"The team {team.name!r} says that it was trained on {trained['entry_point']}, whose code would be "
+                "run; where you know what that is, say so: game=..., or give the env."
+            )
         given = trained["kwargs"] if kwargs is None else kwargs
         return third_party_place(trained["entry_point"], given, schema or trained["schema"])
     name = game or trained.get("family")
@@ -89,12 +96,17 @@ def function_of(
 ) -> Callable[..., int]:
     """Return a team as kaggle-environments has agents, `f(obs, config)`; see `standalone.as_function`.
 
-    `place(rules)` says where it plays, by the rules that `config` shows.
+    `place(rules)` says where it plays, by the rules that `config` shows; it is asked once for each choice of them.
     """
+    places: dict[str, Place] = {}
 
     class _Player(TeamPlayer):
         def start_series(self, info: Any) -> None:
-            seen = place(info.get("rules") or {}).seen
+            rules = info.get("rules") or {}
+            key = str(sorted(rules.items()))
+            if key not in places:
+                places[key] = place(rules)
+            seen = places[key].seen
             (name,) = info["own"]
             if name not in seen.sight.eyes:
                 raise UserError(f"The game has no agent {name!r}; its agents are {listed(seen.sight.agents)}.")

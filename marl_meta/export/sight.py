@@ -51,8 +51,6 @@ class Sight:
     team: Ints
     """[E] number of the team, -1 of objects."""
     teams: tuple[str, ...]
-    roles: tuple[str, ...]
-    """Of each team, the kind of its agents."""
     fixed: Floats
     """[E,F] features that do not change, 0 for all others."""
     rule_values: Floats
@@ -99,7 +97,7 @@ class Sight:
         return {
             "game": self.game, "rules": self.rules, "kinds": list(self.kinds), "agents": list(self.agents),
             "kind": self.kind.tolist(), "team": self.team.tolist(), "teams": list(self.teams),
-            "roles": list(self.roles), "fixed": self.fixed.tolist(), "rule_values": self.rule_values.tolist(),
+            "fixed": self.fixed.tolist(), "rule_values": self.rule_values.tolist(),
             "relative": self.relative.tolist(),
             "eyes": {
                 agent: {
@@ -123,7 +121,7 @@ def read_sight(record: Mapping[str, Any]) -> Sight:
     return Sight(
         game=record["game"], rules=dict(record["rules"]), kinds=tuple(record["kinds"]), agents=tuple(record["agents"]),
         kind=np.array(record["kind"], np.int64), team=np.array(record["team"], np.int64), teams=tuple(record["teams"]),
-        roles=tuple(record["roles"]), fixed=np.array(record["fixed"], np.float32).reshape(len(record["kind"]), -1),
+        fixed=np.array(record["fixed"], np.float32).reshape(len(record["kind"]), -1),
         rule_values=np.array(record["rule_values"], np.float32), relative=np.array(record["relative"], np.int64),
         eyes=eyes,
     )  # fmt: skip

@@ -74,7 +74,7 @@ def _look_into(family: Family, game: VectorGame, shown: dict[str, Any], complete
     if is_placed(layout):
         for feature in ("x", "y"):
             relative[layout.entity_features.index(feature)] = layout.private_features.index(feature)
-    counts = first.action_mask[0].sum(-1)
+    counts = game.action_counts[0]
     eyes = {agent: _eye(layout, first, flatten, slot, int(counts[slot])) for slot, agent in enumerate(game.agent_names)}
     if is_placed(layout):
         for slot, shows in enumerate(_who_shows_velocity(game)):
@@ -83,7 +83,7 @@ def _look_into(family: Family, game: VectorGame, shown: dict[str, Any], complete
     sight = Sight(
         game=name, rules=shown, kinds=layout.kinds, agents=tuple(game.agent_names),
         kind=first.kind[0].astype(np.int64), team=first.team[0].astype(np.int64),
-        teams=tuple(team.name for team in layout.teams), roles=tuple(team.kind for team in layout.teams),
+        teams=tuple(team.name for team in layout.teams),
         fixed=np.where(told, np.float32(0.0), first.entities[0]), rule_values=first.rules[0].copy(),
         relative=relative, eyes=eyes,
     )  # fmt: skip
@@ -98,15 +98,15 @@ def _board(
     entities = first.present.shape[1]
     columns = np.full((entities, len(layout.entity_features)), -1, np.int64)
     private = np.full(len(layout.private_features), -1, np.int64)
-    count = complete["width"] * (1 if complete["gravity"] else complete["height"])
+    counts = game.action_counts[0]
     eyes = {
-        agent: Eye(slot, board.size, columns, private, np.zeros(entities, np.bool_), count)
+        agent: Eye(slot, board.size, columns, private, np.zeros(entities, np.bool_), int(counts[slot]))
         for slot, agent in enumerate(game.agent_names)
     }
     sight = Sight(
         game=family.name, rules=shown, kinds=layout.kinds, agents=tuple(game.agent_names),
         kind=first.kind[0].astype(np.int64), team=first.team[0].astype(np.int64),
-        teams=tuple(team.name for team in layout.teams), roles=tuple(team.kind for team in layout.teams),
+        teams=tuple(team.name for team in layout.teams),
         fixed=np.zeros(first.entities.shape[1:], np.float32), rule_values=first.rules[0].copy(),
         relative=np.full(len(layout.entity_features), -1, np.int64), eyes=eyes,
     )  # fmt: skip

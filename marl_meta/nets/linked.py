@@ -98,7 +98,8 @@ class LinkedEncoder(nn.Module):
         hidden = operators.rectified(seen, self.entity.weight, self.entity.bias)
         for layer in self.rounds:
             hidden = layer(hidden, hidden, linked.links, relation, path)
-        asked = self.last(hidden, hidden.index_select(0, linked.asked), linked.asked_links, relation, path)
+        chosen, joined = (each.index_select(0, linked.asked) for each in (hidden, linked.links))
+        asked = self.last(hidden, chosen, joined, relation, path)
         pooled, weights = self._pool(hidden, linked, present)
         own = graph.own.flatten(0, 1).index_select(0, rows)
         agent = operators.rectified(torch.cat([own, pooled], -1), self.agent.weight, self.agent.bias)

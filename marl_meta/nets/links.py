@@ -27,14 +27,10 @@ class Linked:
 
     place: Tensor
     """int64 [P] of each entity among all R * E slots."""
-    view: Tensor
-    """int64 [P] whose view it is in."""
     links: Tensor
     """int64 [P,L]"""
     asked: Tensor
     """int64 [Q] the entities that legal actions are about, as places in the row."""
-    asked_links: Tensor
-    """int64 [Q,L]"""
     asker: Tensor
     """int64 [Q] whose action it is."""
     action: Tensor
@@ -49,21 +45,21 @@ def list_linked(present: Tensor, links: Tensor, targets: Tensor, legal: Tensor) 
     device = present.device
     there, joined, about, allowed = arrays(present.cpu(), links.cpu(), targets.cpu(), legal.cpu())
     count, asked = int(there.sum()), int(((about >= 0) & allowed).sum())
-    place, view = np.empty(count, np.int64), np.empty(count, np.int64)
+    place = np.empty(count, np.int64)
     found = np.empty((count, joined.shape[2]), np.int64)
     entity, asker, action = (np.empty(asked, np.int64) for _ in range(3))
-    asked = _list(there, joined, about, allowed, (place, view, found), (entity, asker, action))
+    asked = _list(there, joined, about, allowed, (place, found), (entity, asker, action))
     entity, asker, action = entity[:asked], asker[:asked], action[:asked]
-    listed = (place, view, found, entity, found[entity], asker, action)
+    listed = (place, found, entity, asker, action)
     return Linked(*(torch.from_numpy(array).to(device) for array in listed))
 
 
 @kernel
 def _list(
     present: BoolArray, links: LinkArray, targets: LinkArray, legal: BoolArray,
-    listed: tuple[IntArray, IntArray, IntArray], asked: tuple[IntArray, IntArray, IntArray],
+    listed: tuple[IntArray, IntArray], asked: tuple[IntArray, IntArray, IntArray],
 ) -> int:  # fmt: skip
-    place, view, found = listed
+    place, found = listed
     entity, asker, action = asked
     rows, entities = present.shape
     where = np.empty(entities, np.int64)
@@ -77,7 +73,6 @@ def _list(
             if where[e] < 0:
                 continue
             place[where[e]] = row * entities + e
-            view[where[e]] = row
             for column in range(found.shape[1]):
                 other = links[row, e, column]
                 found[where[e], column] = where[other] if other >= 0 else -1

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from mpe2 import simple_adversary_v3, simple_spread_v3, simple_tag_v3
@@ -96,6 +98,16 @@ def test_what_it_cannot_read_is_refused():
         policy(np.zeros(4), "adversary_0")
     with pytest.raises(UserError, match="cannot play"):
         load_team("zoo:payoffs-oracle").as_model(game="tag")
+
+
+def test_code_that_only_the_teams_file_names_is_not_run():
+    team = load_team("zoo:payoffs-oracle")
+    strange = {"family": "pettingzoo", "entry_point": "strange:parallel_env", "kwargs": {}, "schema": None}
+    named = replace(team, trained_on={"game": strange})
+    with pytest.raises(UserError, match="whose code would be run"):
+        named.as_policy()
+    with pytest.raises(UserError, match="strange"):
+        named.as_policy(game="strange:parallel_env")
 
 
 def test_a_function_keeps_what_it_finds_out_for_the_games_of_a_series():
