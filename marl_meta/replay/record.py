@@ -77,8 +77,8 @@ class CardRule(Part):
     """A rule, as people are shown it."""
 
     name: str
-    value: Any
-    default: Any
+    value: Any = None
+    default: Any = None
     hidden: bool
     about: str = ""
 

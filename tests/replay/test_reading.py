@@ -161,6 +161,12 @@ def test_keys_are_in_the_order_of_the_format_and_absent_ones_are_not_written(tag
     assert data[4:8] == b"\0\0\0\0" and data[9] in {3, 255}  # no time stamp
 
 
+def test_a_rule_whose_value_is_null_is_one_without_a_value(tag: ReplayRecord) -> None:
+    record = decode(changed(plain(encode(tag)), game__card__0__value=None))
+    assert record.game.card[0].value is None
+    use(record)
+
+
 def test_the_same_game_gives_the_same_bytes_in_every_process(tag: ReplayRecord) -> None:
     script = (
         "import sys; from tests.replay.recorded import record_game; from marl_meta.replay.reading import encode\n"
