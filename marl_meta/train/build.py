@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -33,8 +33,7 @@ from marl_meta.wording import listed
 
 MOST_THREADS = 8
 INFERRING = ("belief", "episodic")
-"""The designs that learn to infer the hidden rules from the truth."""
-"""Meta-learners that infer hidden rules."""
+"""Meta-learners that learn to infer the hidden rules from the truth."""
 DENSE_ENTITIES = 256
 """Up to so many entities the dense path of a layer is the faster one."""
 
@@ -267,10 +266,15 @@ def _start_from(learner: Learner | GradientLearner, path: str) -> None:
     team, layout = load_team(path), learner.inputs.layout
     name = team.policy_for(next(one for one in layout.teams if one.name == learner.teams[0]))
     team.check(layout, team.designs[name])
-    if team.designs[name] != learner.design:
+    theirs, ours = team.designs[name], learner.design
+    if theirs.belief is None or ours.belief is None:
+        # Who is told the rules and who infers them are one network: what infers them stands beside it.
+        theirs = replace(theirs, belief=ours.belief)
+    if theirs != ours:
+        differs = [one.name for one in fields(ours) if getattr(theirs, one.name) != getattr(ours, one.name)]
         raise UserError(
-            f"The learner cannot start from {path}: that team's policy is {team.designs[name]}, this run's is "
-            f"{learner.design}."
+            f"The learner cannot start from {path}: that team's policy has {_values_of(theirs, differs)}, this run's "
+            f"{_values_of(ours, differs)}."
         )
     learner.policy.load_state_dict(team.policies[name].state_dict())
     if learner.belief is not None and name in team.beliefs:
@@ -282,6 +286,10 @@ def _start_from(learner: Learner | GradientLearner, path: str) -> None:
                 f"by {learner.adapter.plan}."
             )
         learner.adapter.load_state_dict(team.adapters[name].state_dict())
+
+
+def _values_of(design: PolicyDesign, names: Sequence[str]) -> str:
+    return ", ".join(f"{name}={getattr(design, name)!r}" for name in names)
 
 
 def _trial_seat(config: Config, game: VectorGame, learner: GradientLearner, seed: int) -> TrialSeat:

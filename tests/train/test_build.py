@@ -173,6 +173,25 @@ def test_what_a_saved_team_infers_or_adapts_by_is_where_a_learner_starts(overrid
     assert not all(torch.equal(state(fresh.learners["players"])[key], tensor) for key, tensor in expected.items())
 
 
+@pytest.mark.parametrize(("taught", "goes_on"), [("oracle", "belief"), ("belief", "oracle")])
+def test_who_was_told_the_rules_is_where_a_team_that_infers_them_may_start(
+    overrides: Overrides, taught: str, goes_on: str
+) -> None:
+    changes = {"game": GUESS, "game__split": "train", "train__steps": 480, "train__horizon": 12}
+    saved = train(overrides("saved", **changes, meta=taught), quiet=True).folder
+    learner = cast_of(overrides(**changes, meta=goes_on, teams__players__team=saved)).learners["players"]
+    expected = load_team(saved).policies["players"].state_dict()
+    assert all(torch.equal(tensor, expected[key]) for key, tensor in learner.policy.state_dict().items())
+    assert (learner.belief is not None) == (goes_on == "belief")
+
+
+def test_beliefs_of_another_kind_are_no_start(overrides: Overrides) -> None:
+    changes = {"game": GUESS, "meta": "belief", "game__split": "train", "train__steps": 480, "train__horizon": 12}
+    saved = train(overrides("saved", **changes), quiet=True).folder
+    with pytest.raises(UserError, match=r"cannot start from .*saved.*policy has belief=.*memory=32.*memory=16"):
+        cast_of(overrides(**changes, meta__belief__memory=16, teams__players__team=saved))
+
+
 def test_a_learner_does_not_start_from_a_team_that_adapts_otherwise(overrides: Overrides) -> None:
     changes = {"game": GUESS, "meta": "cavia", "game__split": "train", "train__steps": 480, "train__horizon": 12}
     saved = train(overrides("saved", **changes), quiet=True).folder
