@@ -24,6 +24,7 @@ LEVELS = {
     "tracking": 0,
     "allocator": 0,
     "kernels": 0,
+    "trust": 0,
     "games": 1,
     "rl": 1,
     "nets": 2,

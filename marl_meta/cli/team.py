@@ -19,6 +19,7 @@ team = typer.Typer(
     help="What a team is: how it plays, what it was trained on, what it remembers.", no_args_is_help=True
 )
 
+_EXPORT_GAME = "Family that a script plays, by name or path; by default the one that the team was trained on."
 _EXPORT_SPLIT = (
     "Of a script: splits whose visible rules it knows (repeat the option); by default all but those to train on."
 )
@@ -70,6 +71,7 @@ class Style(StrEnum):
 def export(
     folder: TeamFolder,
     out: Annotated[Path, typer.Option(help="File to write: NAME.onnx, or NAME.py for a script that stands alone.")],
+    game: Annotated[str | None, typer.Option(help=_EXPORT_GAME)] = None,
     side: Annotated[str | None, typer.Option(help="Side of the game that it plays; by default its first.")] = None,
     split: Annotated[list[str] | None, typer.Option(help=_EXPORT_SPLIT)] = None,
     rules: Annotated[list[str] | None, typer.Option(help=_EXPORT_RULES)] = None,
@@ -87,7 +89,7 @@ def export(
 
     typer.echo("exporting (this takes some seconds)", err=True)
     found = export_team(
-        load_team(folder), out, side=side, splits=split or [], rules=rules or [], last=style.value,
+        load_team(folder), out, game=game, side=side, splits=split or [], rules=rules or [], last=style.value,
         deterministic=deterministic,
     )  # fmt: skip
     if as_json:

@@ -10,6 +10,7 @@ from typing import Any
 from marl_meta.games import Family, load_family, make_vec, parse_rules
 from marl_meta.interop.schemas import load_schema
 from marl_meta.interop.vector import PettingZooVector
+from marl_meta.trust import trained_game
 from marl_meta.types import UserError, Variant, VectorGame
 
 GAMES_AT_ONCE = 1024
@@ -18,6 +19,7 @@ GAMES_AT_ONCE = 1024
 THIRD_PARTY_GAMES_AT_ONCE = 16
 """Third-party games are stepped one by one, and each costs its maker's start-up time."""
 
+_SAY = {"entry_point": "--pettingzoo {}", "family": "--game {}"}
 _THIRD_PARTY_MAKER = "marl_meta.interop.vector:"
 
 
@@ -135,10 +137,11 @@ def trained_ground(trained_on: Mapping[str, Any], split: str | None, rules: Mapp
     """Return the ground that fits what a team was trained on (`Team.trained_on`).
 
     Without `split` and `rules`, it is the held-out split beside the one that the team was trained on, or else the very
-    rules of its training. Raises UserError where it is not known what the team was trained on.
+    rules of its training. Raises UserError where it is not known what the team was trained on, and where that is
+    somebody's own code.
     """
-    game = trained_on.get("game")
-    if not isinstance(game, dict) or not isinstance(game.get("family"), str):
+    game = trained_game(trained_on, _SAY)
+    if not game:
         raise UserError("It is not written down what the team was trained on; say which game to play (--game).")
     if game["family"] == "pettingzoo":
         if split is not None or rules is not None:

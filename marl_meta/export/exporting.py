@@ -12,19 +12,21 @@ from marl_meta.export.sight import Sight
 from marl_meta.export.sights import family_sight, visible_rules
 from marl_meta.games import Family, load_family, parse_rules
 from marl_meta.team.team import Team
+from marl_meta.trust import trained_game
 from marl_meta.types import TeamLayout, UserError
 from marl_meta.wording import listed
 
 
 def export_team(
-    team: Team, path: Path, *, side: str | None = None, splits: Sequence[str] = (), rules: Sequence[str] = (),
-    last: Last = "native", deterministic: bool = False,
+    team: Team, path: Path, *, game: str | None = None, side: str | None = None, splits: Sequence[str] = (),
+    rules: Sequence[str] = (), last: Last = "native", deterministic: bool = False,
 ) -> dict[str, Any]:  # fmt: skip
     """Write a team's policy for a side to NAME.onnx, or to NAME.py, a script that stands alone.
 
-    A script plays the family that the team was trained on, under the visible rules of some `splits` (by default all but
-    those to train on) and under `rules`. Returns its `path`, `bytes`, `side`, how many choices of `rules` a script
-    knows, and `notes` to whoever uses it. Raises UserError for bad input, and where the file exists.
+    A script plays a family of games, `game` or the one that the team was trained on, under the visible rules of some
+    `splits` (by default all but those to train on) and under `rules`. Returns its `path`,
+    `bytes`, `side`, how many choices of `rules` a script knows, and `notes` to whoever uses it. Raises UserError for
+    bad input, and where the file exists.
     """
     if path.suffix not in (".onnx", ".py"):
         raise UserError(f"A team is exported to NAME.onnx or to NAME.py, not to {path.name!r}.")
@@ -35,11 +37,13 @@ def export_team(
     playing = _side_of(team, side)
     known: list[Sight] = []
     if path.suffix == ".onnx":
-        if splits or rules:
-            raise UserError("An ONNX file plays under any rules; --split and --rules are for scripts (NAME.py).")
+        if game or splits or rules:
+            raise UserError(
+                "An ONNX file plays under any rules; --game, --split and --rules are for scripts (NAME.py)."
+            )
         write_onnx(team, playing, path)
     else:
-        known = _sights(_family_of(team), splits, rules)
+        known = _sights(_family_of(team, game), splits, rules)
         write_script(team, playing, known, path, last=last, deterministic=deterministic)
     return {
         "path": str(path), "bytes": path.stat().st_size, "side": playing.name, "rules": len(known),
@@ -56,15 +60,16 @@ def _side_of(team: Team, side: str | None) -> TeamLayout:
     raise UserError(f"The team {team.name!r} does not play {side!r}; it plays {listed(one.name for one in playable)}.")
 
 
-def _family_of(team: Team) -> Family:
-    game = team.trained_on.get("game") or {}
-    family = game.get("family")
-    if family is None or family == "pettingzoo":
+def _family_of(team: Team, game: str | None) -> Family:
+    if game is not None:
+        return load_family(game)
+    trained = team.trained_on.get("game") or {}
+    if trained.get("family") in (None, "pettingzoo"):
         raise UserError(
-            f"The team {team.name!r} was trained on {game.get('entry_point', 'a game that is not written down')}; a "
-            "script can be made for families of games. Export it to NAME.onnx."
+            f"The team {team.name!r} was trained on {trained.get('entry_point', 'a game that is not written down')}; a "
+            "script can be made for families of games (--game). Export it to NAME.onnx."
         )
-    return load_family(family)
+    return load_family(trained_game(team.trained_on, {"family": "--game {}"})["family"])
 
 
 def _sights(family: Family, splits: Sequence[str], rules: Sequence[str]) -> list[Sight]:

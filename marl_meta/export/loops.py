@@ -9,10 +9,12 @@ from marl_meta.export.environments import Place, place_of, third_party_place
 from marl_meta.export.player import TeamPlayer
 from marl_meta.export.sights import family_sight
 from marl_meta.export.standalone import as_function
-from marl_meta.replay.trust import is_well_known
 from marl_meta.team.team import Team
+from marl_meta.trust import trained_game
 from marl_meta.types import UserError
 from marl_meta.wording import listed
+
+_SAY = {"entry_point": "game={!r}, or give the env", "family": "game={!r}, or give the env"}
 
 
 def find_place(
@@ -26,14 +28,9 @@ def find_place(
     """
     if env is not None:
         return place_of(env, schema)
-    trained = team.trained_on.get("game")
+    trained = team.trained_on.get("game") if game is not None else trained_game(team.trained_on, _SAY)
     trained = trained if isinstance(trained, Mapping) else {}
     if game is None and trained.get("family") == "pettingzoo":
-        if not is_well_known(trained["entry_point"]):
-            raise UserError(
-                f"The team {team.name!r} says that it was trained on {trained['entry_point']}, whose code would be "
-                "run; where you know what that is, say so: game=..., or give the env."
-            )
         given = trained["kwargs"] if kwargs is None else kwargs
         return third_party_place(trained["entry_point"], given, schema or trained["schema"])
     name = game or trained.get("family")

@@ -10,18 +10,11 @@ from __future__ import annotations
 import re
 
 from marl_meta.replay.record import GameRecord
+from marl_meta.trust import is_well_known
 from marl_meta.types import UserError
 from marl_meta.wording import shorten
 
-_COLLECTIONS = ("mpe2", "pettingzoo.classic", "pettingzoo.butterfly", "pettingzoo.sisl", "pettingzoo.atari", "magent2")
-_MAKERS = ("env", "raw_env", "parallel_env")
 _WRAPPER = re.compile(r"supersuit:\w+_v\d+")
-
-
-def is_well_known(entry_point: str) -> bool:
-    """Return whether an entry point is that of a game in a well-known collection."""
-    module, _, symbol = entry_point.partition(":")
-    return any(module == one or module.startswith(f"{one}.") for one in _COLLECTIONS) and symbol in _MAKERS
 
 
 def check_trusted(game: GameRecord) -> None:

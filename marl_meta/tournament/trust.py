@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from marl_meta.replay.trust import is_well_known
 from marl_meta.resources import is_path
 from marl_meta.tournament.entrants import FOREIGN
 from marl_meta.tournament.outsiders.specs import parse
 from marl_meta.tournament.plan import FILE, Plan
+from marl_meta.trust import is_well_known
 from marl_meta.types import UserError
 from marl_meta.wording import shorten
 

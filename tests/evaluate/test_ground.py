@@ -50,6 +50,9 @@ def test_a_third_party_game_is_one_variant() -> None:
     assert trained_ground({"game": on}, None, None).game == game.entry_point
 
 
+THIRD_PARTY = {"family": "pettingzoo", "entry_point": "mpe2.simple_spread_v3:parallel_env"}
+
+
 @pytest.mark.parametrize(
     ("call", "said"),
     [
@@ -57,7 +60,12 @@ def test_a_third_party_game_is_one_variant() -> None:
         (lambda: family_ground("spread", "unseen"), "has no split 'unseen'"),
         (lambda: family_ground("spread", rules='{"agents": 99}'), "99"),
         (lambda: trained_ground({}, None, None), "--game"),
-        (lambda: trained_ground({"game": {"family": "pettingzoo"}}, "held_out", None), "no splits and no rules"),
+        (lambda: trained_ground({"game": THIRD_PARTY}, "held_out", None), "no splits and no rules"),
+        (
+            lambda: trained_ground({"game": THIRD_PARTY | {"entry_point": "my.py:env"}}, None, None),
+            "--pettingzoo my.py:env",
+        ),
+        (lambda: trained_ground({"game": {"family": "./mine"}}, None, None), "--game ./mine"),
         (lambda: third_party_ground(ThirdPartyGame("no.such:thing")).open(1, 1, 0), "no.such"),
     ],
 )
