@@ -32,8 +32,11 @@ Weight = Annotated[float, Field(ge=0.0)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=120), BeforeValidator(_text)]
 
 
-YOUNGER_KEYS = {"game": ("sides",)}
-"""Keys of groups that older run folders do not have: there they are as by default."""
+YOUNGER_KEYS: dict[tuple[str, ...], dict[str, Any]] = {
+    ("game",): {"sides": {}},
+    ("meta", "gradient"): {"context_rate": None},
+}
+"""Keys that older run folders do not have, by where they belong: with these values all is as it was without them."""
 YOUNGER = ("league",)
 """Groups that a config.json need not have, for it may be of a run that was started before there were such: its run has
 none."""
@@ -195,7 +198,7 @@ class GradientConfig(_Section):
     context: NotNegative
     """Features of the nodes of each kind of entity that are left to adaptation (part `context`)."""
     inner: Literal["policy", "prediction", "both"]
-    """Loss of the inner steps: the policy gradient's; that of predicting rewards and own changes; or the sum."""
+    """Loss of the inner steps: the policy gradient's; that of predicting what steps pay, change and displace; both."""
     experience: Literal["episode", "trial"]
     """Steps on the last episode, going on; or on the whole trial, from the start."""
     window: Positive
@@ -204,6 +207,8 @@ class GradientConfig(_Section):
     """Inner steps after each episode."""
     rate: Annotated[float, Field(gt=0.0)]
     """Size of the inner steps: of each adapted tensor a rate is learnt that starts here; for finetune, Adam's."""
+    context_rate: Annotated[float, Field(gt=0.0)] | None
+    """The same of a context, which starts at nothing and has farther to go than weights; null: as `rate`."""
     order: Literal["first", "second"]
     """Which derivatives of the inner loss the outer gradient takes into account."""
     outer: Literal["adapted", "reptile"]
@@ -398,8 +403,10 @@ class Config(_Section):
         if isinstance(values, dict):
             for group in YOUNGER:
                 values.setdefault(group, read_yaml(find("configs", f"{group}/none.yaml")))
-            for group, keys in YOUNGER_KEYS.items():
-                usual = read_yaml(find("configs", f"{group}/default.yaml"))
-                if isinstance(values.get(group), dict):
-                    values[group] = {**{key: usual[key] for key in keys}, **values[group]}
+            for path, usual in YOUNGER_KEYS.items():
+                section: Any = values
+                for key in path:
+                    section = section.get(key) if isinstance(section, dict) else None
+                if isinstance(section, dict):
+                    section.update({**usual, **section})
         return validated(cls, values, f"{source}: ")

@@ -46,7 +46,11 @@ class Adapter(nn.Module):
     value_scale: Tensor
     """[2] centre and scale of the critic's units."""
 
-    def __init__(self, plan: Plan, inputs: PolicyInputs, policy: RelationalPolicy, first_rate: float = 0.1) -> None:
+    def __init__(
+        self, plan: Plan, inputs: PolicyInputs, policy: RelationalPolicy, first_rate: float = 0.1,
+        context_rate: float | None = None,
+    ) -> None:  # fmt: skip
+        """`first_rate` is the size that inner steps begin with, those of a context with `context_rate` where given."""
         super().__init__()
         if inputs.design.critic != "own":
             raise UserError("A team that adapts by gradients plays by what it sees: policy.critic must be own.")
@@ -65,7 +69,7 @@ class Adapter(nn.Module):
         """Names of the parameters that each game has for itself."""
         self.predictor = None
         if self.reader is not None and plan.inner != "policy":
-            self.predictor = Predictor(self.reader, width, plan.predictor)
+            self.predictor = Predictor(self.reader, width, plan.predictor, displaces=plan.displaces)
         self.leo = None
         if plan.kind == "latent":
             assert self.reader is not None
@@ -73,7 +77,8 @@ class Adapter(nn.Module):
             self.leo = Leo(sample, plan.latent, {name: starts[name] for name in self.adapted}, first_rate)
             everything = self.parameters_with(policy)
             self.leo.share({name: everything[name] for name in self.adapted})
-        self.rate = nn.ParameterDict({_key(name): torch.tensor(math.log(first_rate)) for name in self.adapted})
+        rates = dict.fromkeys(self.adapted, first_rate) | ({KIND_CONTEXT: context_rate} if context_rate else {})
+        self.rate = nn.ParameterDict({_key(name): torch.tensor(math.log(rates[name])) for name in self.adapted})
         """Logarithms of the sizes of the inner steps."""
 
     def parameters_with(self, policy: nn.Module) -> Parameters:
@@ -131,7 +136,7 @@ class Body:
         return replace(lived, happened=self._predicting(everything, lambda module: module.read(lived.events)))
 
     def predict(self, parameters: Parameters, lived: Lived) -> Prediction:
-        """Return predictions [L,R] of what the steps of one task, that were `read`, paid and changed."""
+        """Return predictions [L,R] of what came of the steps of one task, that were `read`."""
         assert lived.known is not None
         table = parameters[KIND_CONTEXT] + lived.known / LOUD
         who = lived.graph.own[..., 1 : 1 + table.shape[-2]]
@@ -141,12 +146,14 @@ class Body:
         return found
 
     def prediction_loss(self, parameters: Parameters, lived: Lived) -> Tensor:
-        """Return the mean squared error [] of predicted rewards, and of changes."""
+        """Return the mean squared error [] of predicted rewards, of changes, and of displacements in all."""
         assert lived.happened is not None
         found, change = self.predict(parameters, lived), lived.happened.change
         error = (found.reward - lived.reward).square()
         if change.shape[-1]:
             error = error + (found.change - change).square().mean(-1)
+        if self.plan.displaces:
+            error = error + (found.displaced - lived.happened.displaced).square().sum(-1)
         return masked_mean(error, lived.weight > 0)
 
     def _predicting(self, parameters: Parameters, function: Any) -> Any:

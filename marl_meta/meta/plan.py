@@ -23,7 +23,7 @@ class Plan(BaseModel):
     adapt: tuple[str, ...] = Field(min_length=1)
     """Parts or patterns of names of the parameters that adapt (`meta.parameters.PARTS`)."""
     inner: Inner
-    """policy: steps along the policy gradient; prediction: of rewards and own changes; both: the sum."""
+    """policy: steps along the policy gradient; prediction: of rewards, own changes and displacements; both: the sum."""
     experience: Literal["episode", "trial"]
     """After each episode steps on it from where the last ended, or steps on the whole trial from the start."""
     steps: PositiveInt
@@ -38,6 +38,8 @@ class Plan(BaseModel):
     """At most so many episodes of the trial are kept."""
     predictor: PositiveInt = 32
     """Width of what predicts."""
+    displaces: bool = False
+    """Whether it also predicts what is displaced; teams of earlier versions do not."""
     rate: Above = 1e-3
     """Adam's step size, for finetune."""
     max_norm: Above = 0.5

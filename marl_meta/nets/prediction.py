@@ -1,7 +1,8 @@
-"""Predicting what a step pays and changes, from what happened and what is known of the kinds of entity.
+"""Predicting what a step pays, changes and displaces, from what happened and what is known of the kinds of entity.
 
     x_s = sum of the events of one agent's step with entities of kind s (and with itself)         [slots,V]
     reward = u . sum_s tanh(A x_s + a) * (B c_s + b),     change = U (tanh(A' x_self + a') * (B' c_self + b'))
+    displaced_s = v . (tanh(A'' x_s + a'') * (B'' [c_s; c_self] + b''))
 
 c_s [W] is what is known of kind s. Predictions are linear in it, so that fitting it to experience by gradient steps is
 a least-squares problem; what it multiplies is learnt.
@@ -26,6 +27,8 @@ class Prediction(NamedTuple):
     """[...]."""
     change: Tensor
     """[...,P] of the agent's private features."""
+    displaced: Tensor
+    """[...,kinds] how many of each kind are displaced; [...,0] where that is not predicted."""
 
 
 class Happened(NamedTuple):
@@ -39,13 +42,20 @@ class Happened(NamedTuple):
     """[...,H] of the agent itself, without what came of it."""
     change: Tensor
     """[...,P] how the agent's private features did change."""
+    touched: Tensor
+    """[...,kinds,H] of each kind, without what came of it; [...,0,H] where displacements are not predicted."""
+    displaced: Tensor
+    """[...,kinds] how many of each kind were displaced."""
 
 
 class Predictor(nn.Module):
-    """Events of a step and what is known of each kind -> the reward, and how private features change."""
+    """Events of a step and what is known of each kind -> the reward, how private features change, what is displaced."""
 
-    def __init__(self, reader: EventReader, known: int, hidden: int = 32) -> None:
-        """`known` is W, the number of features that say what is known of a kind."""
+    def __init__(self, reader: EventReader, known: int, hidden: int = 32, *, displaces: bool = False) -> None:
+        """`known` is W, the number of features that say what is known of a kind.
+
+        `displaces` says whether displacements are predicted: who knows how many must act together foresees them.
+        """
         super().__init__()
         self.private, self.pay = len(reader.change), reader.pay
         self.change_columns = slice(reader.change.start, reader.change.stop)
@@ -58,18 +68,33 @@ class Predictor(nn.Module):
         self.moved = nn.Linear(len(self._changed_by), hidden)
         self.moved_known = nn.Linear(known, hidden)
         self.change = nn.Linear(hidden, self.private)
+        self._moved, self._kinds = reader.moved[0], reader.slots - 1 if displaces else 0
+        self.touched = nn.Linear(len(self._changed_by), hidden) if displaces else None
+        self.touched_known = nn.Linear(2 * known, hidden) if displaces else None
+        self.displaced = nn.Linear(hidden, 1) if displaces else None
 
     def read(self, events: Tensor) -> Happened:
         """Return all that predictions take from sums of events [...,slots,V], whatever is known."""
         happened = torch.tanh(self.happened(events[..., self._paid_by])) * self.reward.weight
         offset = (happened @ self.known.bias).sum(-1) + self.reward.bias
         moved = torch.tanh(self.moved(events[..., -1, :][..., self._changed_by]))
-        return Happened(happened @ self.known.weight, offset, moved, events[..., -1, self.change_columns])
+        of_kinds = events[..., : self._kinds, :]
+        touched = of_kinds[..., :0]
+        if self.touched is not None:
+            touched = torch.tanh(self.touched(of_kinds[..., self._changed_by]))
+        change = events[..., -1, self.change_columns]
+        return Happened(happened @ self.known.weight, offset, moved, change, touched, of_kinds[..., self._moved])
 
     def forward(self, happened: Happened, known: Tensor) -> Prediction:
         """Return predictions [...] for what happened and what is known of each slot [...,slots,W]."""
         reward = happened.offset + (happened.worth * known).sum((-1, -2))
-        return Prediction(reward, self.change(happened.own * self.moved_known(known[..., -1, :])))
+        change = self.change(happened.own * self.moved_known(known[..., -1, :]))
+        displaced = happened.displaced
+        if self.touched_known is not None and self.displaced is not None:
+            of_kinds = known[..., :-1, :]
+            pairs = torch.cat([of_kinds, known[..., -1:, :].expand(of_kinds.shape)], -1)
+            displaced = self.displaced(happened.touched * self.touched_known(pairs)).squeeze(-1)
+        return Prediction(reward, change, displaced)
 
 
 def summed(events: Events, rows: int, slots: int) -> FloatArray:

@@ -78,7 +78,8 @@ class GradientLearner:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.policy = self.inputs.build_policy()
-            self.adapter = Adapter(make_plan(meta, algorithm), self.inputs, self.policy, meta.gradient.rate)
+            plan, chosen = make_plan(meta, algorithm), meta.gradient
+            self.adapter = Adapter(plan, self.inputs, self.policy, chosen.rate, chosen.context_rate)
         rates = list(self.adapter.rate.parameters())
         others = [value for name, value in self.adapter.named_parameters() if not name.startswith("rate.")]
         self.optimiser = torch.optim.Adam(
