@@ -78,6 +78,9 @@ class Layout:
     links: tuple[str, ...] = ()
     """What the last columns of `Observation.links` say of an entity (such as who is above it), in games whose entities
     are linked and whose actions are about entities (`Observation.targets`); the columns before are of one sort."""
+    completes: str = ""
+    """The public feature that is 1 of an entity that is complete, such as a full line, in games in which nothing moves:
+    that one comes to be so is what rules show by."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,6 +44,8 @@ class Columns:
     radius: int
     plain: tuple[int, ...]
     kinds: int
+    completes: int = -1
+    """1 of what is complete, in games in which that is what happens (`Layout.completes`)."""
 
     @classmethod
     def of(cls, layout: Layout, kinds: int) -> Columns:
@@ -55,6 +57,7 @@ class Columns:
             radius=names.index("radius") if "radius" in names else -1,
             plain=tuple(i for i, name in enumerate(names) if not placed or name not in GEOMETRY),
             kinds=kinds,
+            completes=names.index(layout.completes) if layout.completes else -1,
         )
 
 
@@ -163,8 +166,11 @@ def events(
     slots = torch.arange(after.shape[1])
     mine = slots == before.me.unsqueeze(-1)
     objects = before.team < 0
-    change = (after - before.entities).abs() > _STILL
-    moved = before.seen & objects & change.any(-1)
+    if columns.completes >= 0:
+        full = [entities[..., columns.completes] >= 1.0 - _STILL for entities in (before.entities, after)]
+        moved = before.seen & full[1] & ~full[0]
+    else:
+        moved = before.seen & objects & ((after - before.entities).abs() > _STILL).any(-1)
     displaced = (one_hot(before.kind, columns.kinds) * moved.unsqueeze(-1).float()).sum(1)
     team_of = _at(before.team, before.me)
     same = before.team == team_of

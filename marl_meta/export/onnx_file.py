@@ -1,8 +1,9 @@
 """A team's policy as an ONNX file: one function of what agents see and remember, for any runtime of any language.
 
-Inputs are those of `portable.Told` and, called `memory_NAME`, the parts of `portable.Memory` that the team has; outputs
-`logits`, `known` and `next_memory_NAME`. Any number of agents R and entities E. The file's metadata says in JSON what
-the columns mean, and how each part of a memory begins: as zeros, or as `Contents.start` has it.
+Inputs are those of `portable.Told` (`links` and `targets` on boards alone) and, called `memory_NAME`, the parts of
+`portable.Memory` that the team has; outputs `logits`, `known` and `next_memory_NAME`. Any number of agents R and
+entities E. The file's metadata says in JSON what the columns mean, and how each part of a memory begins: as zeros, or
+as `Contents.start` has it.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from marl_meta.team.team import Team
 from marl_meta.types import TeamLayout, UserError
 
 NEEDED = ("onnx", "onnxscript", "onnxruntime")
-_ROWS, _ENTITIES = 3, 7
+_ROWS, _ENTITIES, _LINKS = 3, 7, 11
 """Sizes of the example that the file is made from; any others will do for the file."""
 KEY = "marl_meta"
 """Of the metadata."""
@@ -50,9 +51,10 @@ class _Plain(nn.Module):
         self.portable, self.parts, self.empty = portable, parts, dict(empty)
 
     def forward(self, *tensors: Tensor) -> tuple[Tensor, ...]:
-        told = Told(*tensors[: len(Told._fields)])
-        given = dict(zip(self.parts, tensors[len(Told._fields) :], strict=True))
+        count = len(self.portable.told)
+        told = Told(*tensors[:count])
         rows = told.reward
+        given = dict(zip(self.parts, tensors[count:], strict=True))
         left_out = {name: rows.new_zeros(rows.shape[0], *shape) for name, shape in self.empty.items()}
         logits, known, memory = self.portable(told, Memory(**given, **left_out))
         changed = memory._asdict()
@@ -85,7 +87,7 @@ def make_onnx(team: Team, side: TeamLayout) -> Contents:
     with _quiet():
         program = torch.onnx.export(
             _Plain(portable, parts, empty).eval(), example, input_names=names, output_names=outputs,
-            dynamic_shapes=(_dynamic(example),), dynamo=True, external_data=False, verbose=False,
+            dynamic_shapes=(_dynamic(names),), dynamo=True, external_data=False, verbose=False,
         )  # fmt: skip
     assert program is not None
     proto = program.model_proto
@@ -116,20 +118,25 @@ def _example(portable: Portable, parts: tuple[str, ...]) -> tuple[tuple[Tensor, 
         phase=torch.ones(rows, dtype=torch.int64),
         action=torch.zeros(rows, dtype=torch.int64),
         reward=torch.zeros(rows),
-    )
+        links=torch.full((rows, count, _LINKS), -1),
+        targets=torch.zeros(rows, len(layout.actions), dtype=torch.int64),
+    )._asdict()
     memory = portable.start(rows, count)._asdict()
-    return (*told, *(memory[name] for name in parts)), [*Told._fields, *(f"memory_{name}" for name in parts)]
+    example = (*(told[name] for name in portable.told), *(memory[name] for name in parts))
+    return example, [*portable.told, *(f"memory_{name}" for name in parts)]
 
 
-def _dynamic(example: tuple[Tensor, ...]) -> tuple[dict[int, Any], ...]:
+def _dynamic(names: list[str]) -> tuple[dict[int, Any], ...]:
     """Return which axes may have any size: the first is the agents', the second the entities' where it has theirs."""
     agents, entities = Dim("agents"), Dim("entities")
-    by_entity = {Told._fields.index(name) for name in ("entities", "kind", "team", "seen")}
+    by_entity = ("entities", "kind", "team", "seen", "links", "memory_entities", "memory_seen")
     found = []
-    for index, tensor in enumerate(example):
+    for name in names:
         axes = {0: agents}
-        if index in by_entity or (index >= len(Told._fields) and tensor.shape[1:2] == (_ENTITIES,)):
+        if name in by_entity:
             axes[1] = entities
+        if name == "links":
+            axes[2] = Dim("linked")
         found.append(axes)
     return tuple(found)
 
@@ -167,12 +174,14 @@ def _columns_of(block: Any) -> list[str]:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Keep what the exporter says of packages that it does not need to itself."""
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnx_ir")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        logger.setLevel(level)
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

@@ -11,11 +11,13 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from marl_meta.export.grid import Grid, Places
+from marl_meta.export.sight import Sight
 from marl_meta.export.sights import Seen, family_sight
 from marl_meta.meta.controller import GradientController
 from marl_meta.team.controllers import TeamController
 from marl_meta.team.team import Team
-from marl_meta.types import BoolArray, IntArray, Observation, SmallIntArray, Step, UserError
+from marl_meta.types import BoolArray, IntArray, Layout, Observation, Step, UserError
 from marl_meta.wording import listed
 
 Observations = Mapping[str, Any]
@@ -84,7 +86,7 @@ class TeamPlayer:
         self._slots: IntArray = np.array([sight.eyes[name].slot for name in names], np.int64)
         self._player.reset(1, self._slots)
         self._rewards: dict[str, float | None] | None = None
-        self._board: SmallIntArray | None = None
+        self._board: Places | None = None
         """The position that was seen last, of a game on a board."""
 
     @property
@@ -170,10 +172,10 @@ class TeamPlayer:
 
     def _observation(self, observations: Observations, infos: Infos) -> Observation:
         """Return what its own agents see, as a batch of one: others' places from whoever sees them."""
-        if self._entered().board is not None:
-            self._before = self._position(observations)
-            return self._before
         layout, sight = self._entered().layout, self._entered().sight
+        if sight.grid is not None:
+            self._before = self._position(layout, sight, sight.grid, observations)
+            return self._before
         agents, entities = len(sight.agents), len(sight.kind)
         shown = np.zeros((1, entities, len(layout.entity_features)), np.float32)
         present, private = np.zeros((1, entities), np.bool_), np.zeros((1, agents, len(layout.private_features)))
@@ -203,19 +205,28 @@ class TeamPlayer:
         self._before = observation
         return observation
 
-    def _position(self, observations: Observations) -> Observation:
+    def _position(self, layout: Layout, sight: Sight, grid: Grid, observations: Observations) -> Observation:
         """Return what there is to see on a board, as a batch of one; of several players who are shown it, one acts."""
-        seen = self._entered()
-        assert seen.board is not None
         for name in observations:
             if name not in self.agents:
                 raise UserError(f"The team {self.name!r} plays {listed(self.agents)}, not {name!r}.")
         name, given = next(iter(observations.items()))
-        player = seen.sight.eyes[name].slot
-        cells = seen.board.cells(_parts(given, {})[0], player)
-        shown = seen.board.show(cells, self._board, player)
+        player = sight.eyes[name].slot
+        try:
+            cells = grid.cells(_parts(given, {})[0], player)
+        except ValueError as error:
+            raise UserError(str(error)) from None
+        shown = grid.show(cells, self._board, player)
         self._board = cells
-        return shown
+        turn = (np.arange(len(sight.agents)) == player)[None]
+        legal = np.zeros((1, len(sight.agents), len(layout.actions)), np.bool_)
+        legal[0, player] = shown.targets >= 0
+        return Observation(
+            entities=shown.entities[None], kind=sight.kind[None].astype(np.int8), team=shown.team[None].astype(np.int8),
+            present=shown.present[None], private=turn[..., None].astype(np.float32), sees=None, acting=turn,
+            action_mask=legal, rules=sight.rule_values[None], links=grid.links[None].astype(np.int16),
+            targets=shown.targets[None].astype(np.int16),
+        )  # fmt: skip
 
 
 def _parts(given: Any, info: Mapping[str, Any]) -> tuple[Any, Any]:

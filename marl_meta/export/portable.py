@@ -26,9 +26,6 @@ from marl_meta.types import TeamLayout, UserError
 
 FIRST, MID, LAST = 0, 1, 2
 
-INPUTS = ("entities", "kind", "team", "seen", "me", "rules", "private", "legal", "phase", "action", "reward")
-"""What is told of R agents, see `Told`."""
-
 
 class Told(NamedTuple):
     """What R agents are told at a step."""
@@ -55,6 +52,10 @@ class Told(NamedTuple):
     """int64 [R] its last action; ignored at FIRST."""
     reward: Tensor
     """[R] what that paid."""
+    links: Tensor | None = None
+    """int64 [R,E,L] places of what each entity is linked with, -1 for none; on boards alone."""
+    targets: Tensor | None = None
+    """int64 [R,A] the place of the entity that each action is about, -1 for none; on boards alone."""
 
 
 class Memory(NamedTuple):
@@ -84,9 +85,9 @@ class Portable(nn.Module):
         super().__init__()
         name = team.policy_for(side)
         design = team.designs[name]
-        if design.slots or design.layers > 1 or team.layout.links:
+        self.linked = bool(team.layout.links)
+        if design.slots or (design.layers > 1 and not self.linked):
             found = "a flat encoder" if design.slots else f"{design.layers} layers of message passing"
-            found = "an encoder of linked entities" if team.layout.links else found
             raise UserError(
                 f"The team {team.name!r} has {found}, which cannot be exported; graph encoders of one layer can."
             )
@@ -109,6 +110,8 @@ class Portable(nn.Module):
             self.register_buffer("known_places", _places(knowledge.places))
             self.register_buffer("ignorance", torch.from_numpy(knowledge.ignorance()))
         self._start = team.starts.get(name)
+        self.told = tuple(name for name in Told._fields if self.linked or name not in ("links", "targets"))
+        """Names of what it is told."""
 
     rule_places: Tensor
     offset: Tensor
@@ -207,7 +210,8 @@ class Portable(nn.Module):
         into = edges(views, self.columns, node, told.me)
         mine = node.gather(1, told.me.view(-1, 1, 1).expand(-1, 1, node.shape[-1])).squeeze(1)
         own = torch.cat([mine, told.private, memory.context], -1)
-        return GraphTensors(own.unsqueeze(0), into.unsqueeze(0), told.seen.unsqueeze(0))
+        links, targets = (None if one is None else one.unsqueeze(0) for one in (told.links, told.targets))
+        return GraphTensors(own.unsqueeze(0), into.unsqueeze(0), told.seen.unsqueeze(0), None, links, targets)
 
 
 def _places(places: object) -> Tensor:

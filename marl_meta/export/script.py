@@ -37,7 +37,7 @@ import sys
 import zlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -90,7 +90,7 @@ def write_script(
         deterministic=deterministic,
     )  # fmt: skip
     ways = [_AGENT, tail] if last == "native" else [tail, _AGENT]
-    body = [_source("sight"), _source("standalone"), *ways, _MAIN]
+    body = [_source("grid"), _source("sight"), _source("standalone"), *ways, _MAIN]
     atomic_write_text(path, head + "".join(body))
     return made.description
 

@@ -1,7 +1,7 @@
 """What an agent's flat observation says: which of its numbers is what, of which entity.
 
-This file needs numpy alone: scripts that stand alone carry it with them. Shape letters as elsewhere: N agents,
-E entities (agents first), F public and P private features, Q features of visible rules.
+This file and `grid` need numpy alone: scripts that stand alone carry them with them. Shape letters as elsewhere:
+N agents, E entities (agents first), F public and P private features, Q features of visible rules.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from marl_meta.export.grid import Grid, read_grid
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
@@ -60,6 +62,8 @@ class Sight:
     -1."""
     eyes: dict[str, Eye]
     """By agent."""
+    grid: Grid | None = None
+    """Of games on boards, which are read as a whole and not number by number."""
 
     def side(self, name: str) -> list[str]:
         """Return the agents of a team."""
@@ -106,6 +110,7 @@ class Sight:
                 }
                 for agent, eye in self.eyes.items()
             },
+            "grid": None if self.grid is None else self.grid.record(),
         }  # fmt: skip
 
 
@@ -123,5 +128,5 @@ def read_sight(record: Mapping[str, Any]) -> Sight:
         kind=np.array(record["kind"], np.int64), team=np.array(record["team"], np.int64), teams=tuple(record["teams"]),
         fixed=np.array(record["fixed"], np.float32).reshape(len(record["kind"]), -1),
         rule_values=np.array(record["rule_values"], np.float32), relative=np.array(record["relative"], np.int64),
-        eyes=eyes,
+        eyes=eyes, grid=None if record["grid"] is None else read_grid(record["grid"]),
     )  # fmt: skip

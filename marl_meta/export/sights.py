@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from marl_meta.export.boards import BoardReader
+from marl_meta.export.boards import make_grid
 from marl_meta.export.sight import Eye, Sight
 from marl_meta.games import Family, load_family, make_vec
 from marl_meta.games.connect.planes import is_board
@@ -30,8 +30,6 @@ class Seen:
 
     layout: Layout
     sight: Sight
-    board: BoardReader | None = None
-    """Where games are played on boards: what reads them in the sight's place."""
 
 
 def visible_rules(family: Family, rules: Mapping[str, Any]) -> dict[str, Any]:
@@ -94,13 +92,13 @@ def _board(
     family: Family, game: VectorGame, first: Observation, shown: dict[str, Any], complete: Mapping[str, Any]
 ) -> Seen:  # fmt: skip
     """Return how a board is seen: as a whole, not number by number."""
-    layout, board = game.layout, BoardReader(family, complete)
+    layout, grid = game.layout, make_grid(family, complete)
     entities = first.present.shape[1]
     columns = np.full((entities, len(layout.entity_features)), -1, np.int64)
     private = np.full(len(layout.private_features), -1, np.int64)
     counts = game.action_counts[0]
     eyes = {
-        agent: Eye(slot, board.size, columns, private, np.zeros(entities, np.bool_), int(counts[slot]))
+        agent: Eye(slot, grid.size, columns, private, np.zeros(entities, np.bool_), int(counts[slot]))
         for slot, agent in enumerate(game.agent_names)
     }
     sight = Sight(
@@ -108,9 +106,9 @@ def _board(
         kind=first.kind[0].astype(np.int64), team=first.team[0].astype(np.int64),
         teams=tuple(team.name for team in layout.teams),
         fixed=np.zeros(first.entities.shape[1:], np.float32), rule_values=first.rules[0].copy(),
-        relative=np.full(len(layout.entity_features), -1, np.int64), eyes=eyes,
+        relative=np.full(len(layout.entity_features), -1, np.int64), eyes=eyes, grid=grid,
     )  # fmt: skip
-    return Seen(layout, sight, board)
+    return Seen(layout, sight)
 
 
 def _eye(layout: Layout, first: Observation, flatten: Flatten, slot: int, actions: int) -> Eye:

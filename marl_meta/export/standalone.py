@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from marl_meta.export.grid import FREE, Grid
 from marl_meta.export.sight import Sight, read_sight
 
 FIRST, MID, LAST = 0, 1, 2
@@ -60,11 +61,14 @@ class StandAlone:
         self._phase = np.zeros(rows, np.int64)
         self._action, self._reward = np.zeros(rows, np.int64), np.zeros(rows, np.float32)
         self._blind = np.zeros(rows, np.bool_)
+        self._cells: list[Any] = [None] * rows
+        """Of games on boards, the position that each agent saw last."""
 
     def reset(self, agents: Iterable[str], info: Mapping[str, Any], seed: int) -> None:
         """Get ready for a game."""
         del agents, info
         self._phase[:] = FIRST
+        self._cells = [None] * len(self._phase)
         self._draws = np.random.default_rng(seed)
 
     def act(
@@ -138,9 +142,11 @@ class StandAlone:
     def _told(self, names: list[str], rows: list[int], observations: Any, infos: Mapping[str, Any]) -> dict[str, Any]:
         sight, kinds = self._sight, self._about["kinds"]
         width = len(self._about["actions"])
+        kind = np.array([kinds.index(sight.kinds[one]) for one in sight.kind], np.int64)
+        if sight.grid is not None:
+            return self._on_board(sight.grid, names, rows, observations, kind)
         views = [self._view(name, observations) for name in names]
         legal = [self._legal(name, observations, infos, width) for name in names]
-        kind = np.array([kinds.index(sight.kinds[one]) for one in sight.kind], np.int64)
         return {
             "entities": np.stack([view[0] for view in views]),
             "kind": np.tile(kind, (len(rows), 1)),
@@ -154,6 +160,29 @@ class StandAlone:
             "action": self._action[rows],
             "reward": self._reward[rows],
         }
+
+    def _on_board(self, grid: Grid, names: list[str], rows: list[int], observations: Any, kind: Any) -> dict[str, Any]:
+        """Return what players are told of a board; `observations` None shows them what they saw."""
+        shown = []
+        for name, row in zip(names, rows, strict=True):
+            player, before = self._sight.eyes[name].slot, self._cells[row]
+            if observations is None:
+                cells = before if before is not None else np.full(grid.height * grid.width, FREE, np.int64)
+            else:
+                given = observations[name]
+                cells = grid.cells(given["observation"] if isinstance(given, Mapping) else given, player)
+            shown.append(grid.show(cells, before, player))
+            self._cells[row] = cells
+        count = len(rows)
+        return {
+            "entities": np.stack([one.entities for one in shown]), "kind": np.tile(kind, (count, 1)),
+            "team": np.stack([one.team for one in shown]), "seen": np.stack([one.present for one in shown]),
+            "me": np.array([self._sight.eyes[name].slot for name in names], np.int64),
+            "rules": np.tile(self._sight.rule_values, (count, 1)), "private": np.ones((count, 1), np.float32),
+            "legal": np.stack([one.targets >= 0 for one in shown]), "phase": self._phase[rows],
+            "action": self._action[rows], "reward": self._reward[rows],
+            "links": np.tile(grid.links, (count, 1, 1)), "targets": np.stack([one.targets for one in shown]),
+        }  # fmt: skip
 
     def _view(self, name: str, observations: Any) -> Any:
         if observations is None:

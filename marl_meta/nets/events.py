@@ -5,8 +5,8 @@ it was displaced, what the move paid, how often each kind was displaced in that 
 action it took and how its private features changed. Touching is between where agents are now and where j was before:
 an object that is collected appears elsewhere at once.
 
-On boards, whose entities are linked, nothing moves: there an event is that a cell or a line changed, and it says what
-that is now (a line that is full, say).
+On boards nothing moves: there an event is that an entity came to be complete (`Layout.completes`: a line that is full),
+and whose it is then. Of a dozen lines that change with every move hardly any says what the rules are.
 
 Few pairs matter in a step. `contacts` keeps those of an agent with itself and with what is touched or displaced, `all`
 keeps every pair (for rules that show at a distance).
@@ -57,9 +57,8 @@ class EventReader:
         self.slots = len(kinds) + 1
         """Kinds of event: one for each kind of entity, and the agent itself."""
         private = len(layout.private_features)
-        self._told = len(columns) if layout.links else 0
-        own = 2 * private + len(layout.actions)
-        self.width = self.slots + _RELATION + _TOUCH + _PAY + len(kinds) + own + self._told
+        self._completes = columns.index(layout.completes) if layout.completes else -1
+        self.width = self.slots + _RELATION + _TOUCH + _PAY + len(kinds) + 2 * private + len(layout.actions)
         """V."""
         touch = self.slots + _RELATION
         self.pay = touch + _TOUCH
@@ -93,7 +92,7 @@ class EventReader:
             _NO_SIGHT if before.sees is None else before.sees, before.private, after.private,
             np.asarray(actions, np.int64), np.ascontiguousarray(reward),
         )  # fmt: skip
-        sizes = (self.slots - 1, len(self.layout.actions), self._told, self.everything)
+        sizes = (self.slots - 1, len(self.layout.actions), self._completes, self.everything)
         count = _read(transition, agents, self._geometry, self._radius, sizes, row, kind, features)
         return Events(row[:count].copy(), kind[:count].copy(), features[:count].copy())
 
@@ -128,16 +127,16 @@ def _read(
 ) -> int:  # fmt: skip
     """Fill the events; returns how many there are.
 
-    `sizes` are kinds, actions, how many features say what an entity is now, and whether to keep every pair.
+    `sizes` are kinds, actions, the feature that is 1 of what is complete (or -1), and whether to keep every pair.
     """
     games, entities, _ = step.before.shape
-    kinds, num_actions, told, everything = sizes
+    kinds, num_actions, completes, everything = sizes
     count = 0
     moved = np.empty(entities, np.bool_)
     displaced = np.empty(kinds, np.float32)
     gap = np.empty((step.private.shape[1], entities), np.float32)
     for game in range(games):
-        _find_moved(step, game, moved, displaced, told > 0)
+        _find_moved(step, game, moved, displaced, completes)
         if geometry.size:
             _fill_gaps(step.before[game], step.after[game], step.team[game], geometry, radius, gap)
         for n in range(agents.size):
@@ -151,7 +150,7 @@ def _read(
                 event[:] = 0.0
                 event[kind] = 1.0
                 at = kinds + 1
-                event[at + _relation(step.team_after[game] if told else step.team[game], i, j)] = 1.0
+                event[at + _relation(step.team_after[game] if completes >= 0 else step.team[game], i, j)] = 1.0
                 at += _RELATION
                 touched = geometry.size and _fill_touch(step.team[game], step.present[game], i, j, gap, event[at:])
                 event[at + _TOUCH - 1] = moved[j]
@@ -162,8 +161,6 @@ def _read(
                 event[at + _PAY : at + _PAY + kinds] = displaced
                 if j == i:
                     _fill_own(step, game, n, i, num_actions, event[at + _PAY + kinds :])
-                for k in range(told):
-                    event[event.size - told + k] = step.after[game, j, k]
                 row[count] = game * agents.size + n
                 slot[count] = kind
                 count += 1
@@ -171,20 +168,19 @@ def _read(
 
 
 @kernel
-def _find_moved(step: _Transition, game: int, moved: BoolArray, displaced: FloatArray, on_board: bool) -> None:
-    """Fill which objects were displaced, and how many of each kind.
-
-    On boards all but the agents are objects, and what came to be somebody's was displaced; elsewhere what has no team.
-    """
+def _find_moved(step: _Transition, game: int, moved: BoolArray, displaced: FloatArray, completes: int) -> None:
+    """Fill which objects were displaced (on boards: which entities came to be complete), and how many of each kind."""
     displaced[:] = 0.0
     for j in range(moved.size):
         moved[j] = False
-        objects = j >= step.private.shape[1] if on_board else step.team[game, j] < 0
-        if step.present[game, j] and objects:
-            moved[j] = on_board and step.team_after[game, j] != step.team[game, j]
+        if not step.present[game, j]:
+            continue
+        if completes >= 0:
+            moved[j] = step.after[game, j, completes] >= 1.0 - _STILL > step.before[game, j, completes]
+        elif step.team[game, j] < 0:
             for k in range(step.before.shape[2]):
                 moved[j] |= abs(step.after[game, j, k] - step.before[game, j, k]) > _STILL
-            displaced[step.kind[game, j]] += moved[j]
+        displaced[step.kind[game, j]] += moved[j]
 
 
 @kernel

@@ -42,8 +42,7 @@ def list_linked(present: Tensor, links: Tensor, targets: Tensor, legal: Tensor) 
 
     Links to what is not there are left out; a legal action is about an entity that is there.
     """
-    device = present.device
-    there, joined, about, allowed = arrays(present.cpu(), links.cpu(), targets.cpu(), legal.cpu())
+    there, joined, about, allowed = arrays(present, links, targets, legal)
     count, asked = int(there.sum()), int(((about >= 0) & allowed).sum())
     place = np.empty(count, np.int64)
     found = np.empty((count, joined.shape[2]), np.int64)
@@ -51,7 +50,7 @@ def list_linked(present: Tensor, links: Tensor, targets: Tensor, legal: Tensor) 
     asked = _list(there, joined, about, allowed, (place, found), (entity, asker, action))
     entity, asker, action = entity[:asked], asker[:asked], action[:asked]
     listed = (place, found, entity, asker, action)
-    return Linked(*(torch.from_numpy(array).to(device) for array in listed))
+    return Linked(*(torch.from_numpy(array) for array in listed))
 
 
 @kernel
@@ -84,10 +83,16 @@ def _list(
     return count
 
 
-def linked_sums_reference(hidden: Tensor, links: Tensor, relation: Tensor, relations: int) -> Tensor:
-    """Return the sums [Q,K H], in plain tensor code."""
-    joined = hidden[links.clamp(min=0)] * (links >= 0).unsqueeze(-1)
-    return torch.cat([joined[:, relation == one].sum(1) for one in range(relations)], -1)
+def linked_sums_reference(hidden: Tensor, links: Tensor, named: tuple[str, ...]) -> Tensor:
+    """Return the sums [Q,K H], in plain tensor code; the last columns of `links` are `named`."""
+    padded = torch.cat([hidden, torch.zeros_like(hidden[:1])])
+    place = torch.where(links >= 0, links, hidden.shape[0])
+    first = links.shape[1] - len(named)
+    sums = [padded[place[:, :first]].sum(1)]
+    for name in dict.fromkeys(named):
+        columns = [first + index for index, one in enumerate(named) if one == name]
+        sums.append(torch.stack([padded[place[:, column]] for column in columns]).sum(0))
+    return torch.cat(sums, -1)
 
 
 @kernel
@@ -141,9 +146,11 @@ class _Sums(torch.autograd.Function):
         return grad, None, None, None
 
 
-def linked_sums(hidden: Tensor, links: Tensor, relation: Tensor, relations: int) -> Tensor:
+def linked_sums(hidden: Tensor, links: Tensor, named: tuple[str, ...]) -> Tensor:
     """Return what `linked_sums_reference` returns, by a CPU kernel (float32), differentiable once."""
-    return _Sums.apply(hidden, links, relation, relations)  # type: ignore[no-any-return, no-untyped-call]
+    relation, relations = column_relations(links.shape[1], named)
+    columns = torch.from_numpy(relation)
+    return _Sums.apply(hidden, links, columns, relations)  # type: ignore[no-any-return, no-untyped-call]
 
 
 def column_relations(columns: int, named: tuple[str, ...]) -> tuple[IntArray, int]:

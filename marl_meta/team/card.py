@@ -46,6 +46,7 @@ class _Layout(_Model):
     visible_rules: tuple[_Bound, ...]
     hidden_rules: tuple[_Bound, ...]
     links: tuple[str, ...] = ()
+    completes: str = ""
 
 
 class _BeliefDesign(_Model):
@@ -124,6 +125,7 @@ class Card(_Model):
             visible_rules=tuple(BoundRule(**bound.model_dump()) for bound in self.layout.visible_rules),
             hidden_rules=tuple(BoundRule(**bound.model_dump()) for bound in self.layout.hidden_rules),
             links=self.layout.links,
+            completes=self.layout.completes,
         )
 
     def designs(self) -> dict[str, PolicyDesign]:

@@ -7,8 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from torch.utils._pytree import tree_map
 
 from marl_meta import UserError, make_vec
+from marl_meta.meta.policies import run_policy, shell
 from marl_meta.nets.inputs import PolicyDesign, PolicyInputs
 from marl_meta.players import RandomPlayer
 
@@ -39,25 +41,24 @@ def midgame(rules, moves=9, seed=0, games=4):
     return replace(shown, **{name: array.copy() for name, array in arrays.items() if array is not None})
 
 
-def run(network, observation, path="fused"):
-    inputs, policy = network
+def read(network, observation):
     games, entities = observation.present.shape
 
     class Sizes:
         num_games, num_agents, num_entities = games, 2, entities
 
-    storage = inputs.storage(1, Sizes, np.arange(2), True)
+    storage = network[0].storage(1, Sizes, np.arange(2), True)
     storage.write(0, observation)
-    read = storage.read(slice(0, 1))
+    found = storage.read(slice(0, 1))
+    return found.graph, found.action_mask
+
+
+def run(network, observation, path="fused"):
+    _, policy = network
+    graph, legal = read(network, observation)
+    rows = legal.shape[1]
     with torch.no_grad():
-        return policy(
-            read.graph,
-            policy.initial_state(games * 2),
-            torch.zeros(1, games * 2, dtype=bool),
-            read.action_mask,
-            None,
-            path,
-        )
+        return policy(graph, policy.initial_state(rows), torch.zeros(1, rows, dtype=bool), legal, None, path)
 
 
 def acting_rows(observation):
@@ -81,6 +82,39 @@ def test_both_paths_give_the_same(network, rules):
     fused, plain = run(network, shown, "fused"), run(network, shown, "plain")
     for name in ("logits", "value", "attention"):
         torch.testing.assert_close(getattr(fused, name), getattr(plain, name), atol=1e-5, rtol=1e-4)
+
+
+def test_gradients_of_both_paths_are_the_same(network):
+    _, policy = network
+    graph, legal = read(network, midgame(SMALL))
+    weights = torch.randn(legal.shape)
+    gradients = []
+    for path in ("fused", "plain"):
+        output = policy(graph, policy.initial_state(8), torch.zeros(1, 8, dtype=bool), legal, None, path)
+        loss = (torch.softmax(output.logits, -1) * weights)[:, acting_rows(midgame(SMALL))].sum()
+        gradients.append(torch.autograd.grad(loss, list(policy.parameters()), allow_unused=True))
+    for one, other in zip(*gradients, strict=True):
+        assert (one is None) == (other is None)
+        if one is not None:
+            torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-3)
+
+
+def test_many_tasks_at_once_are_what_each_is_alone(network):
+    _, policy = network
+    graphs = [read(network, midgame(SMALL, seed=seed)) for seed in range(3)]
+    parameters = {name: value.detach() for name, value in policy.named_parameters()}
+    every = {name: torch.stack([value, 1.1 * value, 0.9 * value]) for name, value in parameters.items()}
+
+    def logits(own, graph, legal):
+        return run_policy(
+            shell(policy), own, graph, policy.initial_state(8), torch.zeros(1, 8, dtype=bool), legal
+        ).logits
+
+    together = tree_map(lambda *entries: torch.stack(entries), *[graph for graph, _ in graphs])
+    found = torch.func.vmap(logits)(every, together, torch.stack([legal for _, legal in graphs]))
+    for task, (graph, legal) in enumerate(graphs):
+        alone = logits({name: value[task] for name, value in every.items()}, graph, legal)
+        torch.testing.assert_close(found[task], alone, atol=1e-5, rtol=1e-4)
 
 
 def permuted(observation, order):

@@ -44,11 +44,10 @@ def test_what_is_there_stands_in_a_row():
 def test_sums_and_their_gradients_are_those_of_plain_tensor_code():
     present, links, targets, legal = drawn(1)
     linked = list_linked(present, links, targets, legal)
-    relation, relations = column_relations(5, NAMED)
     hidden = torch.randn(len(linked.place), 4, requires_grad=True)
     for joined in (linked.links, linked.links[linked.asked]):
-        fast = linked_sums(hidden, joined, torch.from_numpy(relation), relations)
-        slow = linked_sums_reference(hidden, joined, torch.from_numpy(relation), relations)
+        fast = linked_sums(hidden, joined, NAMED)
+        slow = linked_sums_reference(hidden, joined, NAMED)
         torch.testing.assert_close(fast, slow)
         weight = torch.randn_like(slow)
         gradients = [torch.autograd.grad((sums * weight).sum(), hidden)[0] for sums in (fast, slow)]
@@ -67,7 +66,7 @@ def test_a_round_is_a_relational_graph_convolution(path):
     present, links, targets, legal = drawn(2)
     linked = list_linked(present, links, targets, legal)
     relation, relations = column_relations(5, NAMED)
-    layer = LinkedLayer(4, relations)
+    layer = LinkedLayer(4, NAMED)
     conv = RGCNConv(4, 4, relations, aggr="add")
     with torch.no_grad():
         layer.own.bias.normal_()
@@ -78,5 +77,5 @@ def test_a_round_is_a_relational_graph_convolution(path):
     receiver, column = (linked.links >= 0).nonzero(as_tuple=True)
     edges = torch.stack([linked.links[receiver, column], receiver])
     expected = hidden + torch.relu(conv(hidden, edges, torch.from_numpy(relation)[column]))
-    found = layer(hidden, hidden, linked.links, torch.from_numpy(relation), path)
+    found = layer(hidden, hidden, linked.links, path)
     torch.testing.assert_close(found, expected)

@@ -111,6 +111,7 @@ def compile_tables(family: Family, variants: Sequence[Variant]) -> Boards:
         private_features=PRIVATE_FEATURES,
         actions=tuple(f"place_{action}" for action in range(MAX_ACTIONS)),
         links=("above", *["adjacent"] * (len(AROUND) - 1)),
+        completes="stones",
     )
     record = np.array([_record(one) for one in rules], RULE)
     agent_team = np.arange(len(AGENTS), dtype=np.int8)
