@@ -107,14 +107,14 @@ def test_a_team_is_its_own_oracle_unless_one_is_given(wise, make_learner) -> Non
 def test_where_nothing_is_to_be_found_out_returns_are_all(wise) -> None:
     own = load_team(wise)
     assert adaptation_lineup(family_ground(GUESS, "known"), {"wise": own}, None, 3, 0, deterministic=False) is None
-    found = evaluate(wise, split="known", games_per_variant=2)
+    found = evaluate(wise, game=GUESS, split="known", games_per_variant=2)
     assert found.splits[0].adaptation is None
     assert found.record()["adaptation"] == []
     assert "S_iqm" not in found.record()["teams"][0]
 
 
 def test_one_side_of_two_is_scored_against_somebody_who_stays_the_same(wise, make_learner) -> None:
-    found = evaluate([wise, make_learner(GUESS)], split="two_sides", games_per_variant=30)
+    found = evaluate([wise, make_learner(GUESS)], game=GUESS, split="two_sides", games_per_variant=30)
     (split,) = found.splits
     assert split.sides == ("players", "rivals")
     assert (split.adaptation.side, split.adaptation.against) == ("players", "random")
@@ -152,12 +152,14 @@ def test_the_best_hand_written_player_is_the_opponent(make_learner, family, spli
 def test_an_oracle_does_not_choose_a_side_that_nobody_plays(wise, make_learner) -> None:
     rival = make_learner(GUESS, "rival", side="rivals", rules={"rivals": 1})
     with pytest.raises(UserError, match="'wise' cannot play 'rivals'"):
-        evaluate(rival, split="two_sides", oracle=wise)
+        evaluate(rival, game=GUESS, split="two_sides", oracle=wise)
 
 
 def test_beliefs_are_counted_where_they_are_scored(make_learner) -> None:
     rival = make_learner(GUESS, "rival", side="rivals", rules={"rivals": 1})
-    found = evaluate([make_learner(GUESS, believes=True), rival], split="two_sides", games_per_variant=2, episodes=2)
+    found = evaluate(
+        [make_learner(GUESS, believes=True), rival], game=GUESS, split="two_sides", games_per_variant=2, episodes=2
+    )
     (split,) = found.splits
     played = [result for result in split.results if result.players["players"] == "learner"]
     assert len(played) == 2  # against the rival and random play, of which the latter is scored
@@ -167,18 +169,18 @@ def test_beliefs_are_counted_where_they_are_scored(make_learner) -> None:
 
 def test_a_team_may_not_be_called_like_a_hand_written_player(make_learner) -> None:
     with pytest.raises(UserError, match="random is there twice"):
-        evaluate(make_learner(GUESS, "random"), split="known", games_per_variant=2)
+        evaluate(make_learner(GUESS, "random"), game=GUESS, split="known", games_per_variant=2)
 
 
 def test_where_nothing_can_be_won_there_is_no_score(wise) -> None:
-    found = evaluate(wise, split="pointless", games_per_variant=2)
+    found = evaluate(wise, game=GUESS, split="pointless", games_per_variant=2)
     (record,) = found.record()["teams"]
     assert record["S_iqm"] is None
     assert (record["variants_scored"], len(record["left_out"])) == (0, 6)
 
 
 def test_a_trained_oracle_and_random_play_are_the_ends_of_the_scale(wise, make_learner) -> None:
-    found = evaluate([make_learner(GUESS)], split="held_out", games_per_variant=30, oracle=wise)
+    found = evaluate([make_learner(GUESS)], game=GUESS, split="held_out", games_per_variant=30, oracle=wise)
     (split,) = found.splits
     told, random = split.adaptation.learner("wise (told)").curve, split.adaptation.learner("random").curve
     assert told.area.value == pytest.approx(1.0)
@@ -214,7 +216,7 @@ def test_beliefs_are_counted_while_they_are_acted_on(make_learner) -> None:
 
 def test_teams_of_different_seeds_are_grouped(wise, make_learner) -> None:
     teams = [make_learner(GUESS, f"learner{seed}", seed) for seed in range(3)]
-    found = evaluate(teams, split="held_out", games_per_variant=3, oracle=wise, group=True)
+    found = evaluate(teams, game=GUESS, split="held_out", games_per_variant=3, oracle=wise, group=True)
     learner = found.splits[0].adaptation.learner("rl2 (3 seeds)")
     assert learner.members == ("learner0", "learner1", "learner2")
     assert learner.scores.shape == (3, 6, 5)
@@ -223,7 +225,7 @@ def test_teams_of_different_seeds_are_grouped(wise, make_learner) -> None:
     one = load_team(teams[0])
     assert groups_of({"a": one, "b": replace(one, name="b")}) == {}  # the same seed twice
     with pytest.raises(UserError, match="Nothing to group"):
-        evaluate(teams[0], split="held_out", oracle=wise, group=True)
+        evaluate(teams[0], game=GUESS, split="held_out", oracle=wise, group=True)
 
 
 def test_values_of_a_rule_have_short_names() -> None:
@@ -254,7 +256,7 @@ def test_bad_input_is_one_sentence(options, said: str, wise, make_learner) -> No
         family, believes = others[given]
         given = make_learner(family, "other", believes=believes)
     with pytest.raises(UserError, match=said) as caught:
-        evaluate(make_learner(GUESS), **{"split": "held_out", **options, "oracle": given})
+        evaluate(make_learner(GUESS), **{"game": GUESS, "split": "held_out", **options, "oracle": given})
     assert str(caught.value).endswith(".")
     assert str(caught.value).count(". ") == 0
 

@@ -57,7 +57,7 @@ class Page(HTMLParser):
 
 @pytest.fixture(scope="module")
 def evaluation(wise: Path) -> Evaluation:
-    return evaluate(wise, split=["held_out", "pointless"], episodes=3, games_per_variant=4)
+    return evaluate(wise, game=GUESS, split=["held_out", "pointless"], episodes=3, games_per_variant=4)
 
 
 def test_the_page_needs_nothing_but_itself(evaluation: Evaluation) -> None:
@@ -84,7 +84,7 @@ def test_names_cannot_break_the_page(wise: Path) -> None:
     from dataclasses import replace
 
     team = replace(load_team(wise), name="<script>alert(1)</script>&")
-    found = evaluate(team, split="held_out", episodes=2, games_per_variant=2)
+    found = evaluate(team, game=GUESS, split="held_out", episodes=2, games_per_variant=2)
     assert "script" not in Page(page(found)).seen
 
 

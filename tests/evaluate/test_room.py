@@ -43,7 +43,7 @@ def make_flat(tmp_path: Path) -> Callable[..., Path]:
 
 
 def test_it_plays_where_it_has_room_and_is_left_out_elsewhere(wise: Path, make_flat: Callable[..., Path]) -> None:
-    found = evaluate([wise, make_flat()], split=["train", "held_out"], episodes=2, games_per_variant=3)
+    found = evaluate([wise, make_flat()], game=GUESS, split=["train", "held_out"], episodes=2, games_per_variant=3)
     seen = {(record["team"], record["split"]) for record in found.record()["teams"]}
     assert seen == {("wise", "train"), ("flat", "train"), ("wise", "held_out")}
     (left_out,) = found.record()["absent"]
@@ -60,7 +60,8 @@ def test_it_plays_where_it_has_room_and_is_left_out_elsewhere(wise: Path, make_f
 
 
 def test_the_command_says_so(wise: Path, make_flat: Callable[..., Path]) -> None:
-    arguments = ["evaluate", str(wise), str(make_flat()), "--split", "held_out", "--episodes", "2", "--games", "2"]
+    arguments = ["evaluate", str(wise), str(make_flat()), "--game", str(GUESS), "--split", "held_out"]
+    arguments += ["--episodes", "2", "--games", "2"]
     result = CliRunner().invoke(app, arguments, catch_exceptions=False)
     assert result.exit_code == 0
     assert f"flat did not play on held_out: A policy with a flat encoder {REASON}" in " ".join(result.stdout.split())
@@ -70,7 +71,7 @@ def test_the_command_says_so(wise: Path, make_flat: Callable[..., Path]) -> None
 def test_where_nobody_is_left_that_is_one_sentence(wise: Path, make_flat: Callable[..., Path], oracle: bool) -> None:
     teams, teller = ([wise], make_flat()) if oracle else ([make_flat()], None)
     with pytest.raises(UserError, match=f"The team 'flat' is too small for 'held_out' of guess: .*{REASON}"):
-        evaluate(teams, split="held_out", episodes=2, games_per_variant=2, oracle=teller)
+        evaluate(teams, game=GUESS, split="held_out", episodes=2, games_per_variant=2, oracle=teller)
 
 
 def test_flat_teams_are_grouped_by_themselves(make_flat: Callable[..., Path], wise: Path) -> None:
