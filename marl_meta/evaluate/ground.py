@@ -19,7 +19,10 @@ GAMES_AT_ONCE = 1024
 THIRD_PARTY_GAMES_AT_ONCE = 16
 """Third-party games are stepped one by one, and each costs its maker's start-up time."""
 
-_SAY = {"entry_point": "--pettingzoo {}", "family": "--game {}"}
+_SAY = {
+    "entry_point": "--pettingzoo {} (in Python game=ThirdPartyGame(...))",
+    "family": "--game {} (in Python game=...)",
+}
 _THIRD_PARTY_MAKER = "marl_meta.interop.vector:"
 
 

@@ -24,9 +24,9 @@ def export_team(
     """Write a team's policy for a side to NAME.onnx, or to NAME.py, a script that stands alone.
 
     A script plays a family of games, `game` or the one that the team was trained on, under the visible rules of some
-    `splits` (by default all but those to train on) and under `rules`. Returns its `path`,
-    `bytes`, `side`, how many choices of `rules` a script knows, and `notes` to whoever uses it. Raises UserError for
-    bad input, and where the file exists.
+    `splits` (by default all but those to train on) and under `rules`. Returns its `path`, `bytes`, `side`, how many
+    choices of `rules` a script knows, and `notes` to whoever uses it. Raises UserError for bad input, and where the
+    file exists.
     """
     if path.suffix not in (".onnx", ".py"):
         raise UserError(f"A team is exported to NAME.onnx or to NAME.py, not to {path.name!r}.")

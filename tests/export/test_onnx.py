@@ -57,6 +57,7 @@ def test_it_says_what_it_is(exported):
     layout = load_team(name).layout
     assert about == contents.description
     assert about["actions"] == list(layout.actions)
+    assert about["links"] == list(layout.links)
     assert about["private_features"] == list(layout.private_features)
     if name == INFERRING:
         assert "payoff=1 of red" in about["known"]
