@@ -153,7 +153,8 @@ def _describe(team: Team, side: TeamLayout, portable: Portable, parts: tuple[str
         "private_features": list(layout.private_features),
         "rules": [bound.name for bound in layout.visible_rules],
         "actions": list(layout.actions),
-        "links": list(layout.links),
+        "links": list(layout.links) if portable.linked else [],
+        "places": dict(zip(portable.kinds, portable.inputs.design.slots, strict=False)),
         "known": [name for block in knowledge.blocks for name in _columns_of(block)] if knowledge is not None else [],
         "phases": {"first": 0, "mid": 1, "last": 2},
         "memory": {

@@ -20,9 +20,9 @@ from marl_meta.meta.adapter import LOUD
 from marl_meta.nets.belief import BeliefNet
 from marl_meta.nets.features import rule_columns
 from marl_meta.nets.inputs import PERIODS, PolicyInputs
-from marl_meta.nets.policy import GraphTensors, RelationalPolicy
+from marl_meta.nets.policy import GraphTensors, LowerGraph, RelationalPolicy
 from marl_meta.team.team import Team
-from marl_meta.types import TeamLayout, UserError
+from marl_meta.types import TeamLayout
 
 FIRST, MID, LAST = 0, 1, 2
 
@@ -81,16 +81,10 @@ class Portable(nn.Module):
     """The policy of a team that plays one side, as a function of what is told and remembered."""
 
     def __init__(self, team: Team, side: TeamLayout) -> None:
-        """Raises UserError for a team whose network cannot be exported."""
         super().__init__()
         name = team.policy_for(side)
         design = team.designs[name]
-        self.linked = bool(team.layout.links)
-        if design.slots or (design.layers > 1 and not self.linked):
-            found = "a flat encoder" if design.slots else f"{design.layers} layers of message passing"
-            raise UserError(
-                f"The team {team.name!r} has {found}, which cannot be exported; graph encoders of one layer can."
-            )
+        self.linked = bool(team.layout.links) and not design.slots
         self.kinds = design.kinds or team.layout.kinds
         self.layout = replace(team.layout, kinds=self.kinds)
         self.inputs = PolicyInputs(self.layout, design)
@@ -100,6 +94,8 @@ class Portable(nn.Module):
         adapter = team.adapters.get(name)
         self.forgets = adapter is not None
         """Whether its recurrent memory is cleared after every game, as that of teams that adapt by gradients."""
+        self.nested = design.layers > 1 and not self.linked and not design.slots
+        """Whether agents embed each other before the last layer looks at them."""
         self.register_buffer("rule_places", _places(rule_columns(self.layout, design.rules)))
         known = torch.zeros(len(self.kinds), self.inputs.known_width)
         if adapter is not None and adapter.kind_context is not None:
@@ -140,8 +136,7 @@ class Portable(nn.Module):
         views = Views(told.entities, told.kind, told.team, told.seen, told.me)
         memory = self._remember(views, told, memory, goes_on)
         known = self._known(memory)
-        node = self._nodes(views, told, known)
-        graph = self._graph(views, node, told, memory)
+        graph = self._graph(views, known, told, memory)
         state = memory.state
         if self.forgets:
             state = state * goes_on.unsqueeze(-1)
@@ -195,23 +190,62 @@ class Portable(nn.Module):
         known: Tensor = self.belief(memory.evidence).knowledge
         return known
 
-    def _nodes(self, views: Views, told: Told, known: Tensor) -> Tensor:
+    def _beliefs(self, told: Told, known: Tensor) -> Tensor:
+        """Return what nodes of each kind say of hidden rules [R,kinds,W]."""
         beliefs = self.offset.expand(told.me.shape[0], -1, -1)
         if self.inputs.knowledge is not None:
             width = self.known_places.shape[1]
             beliefs = beliefs + nn.functional.pad(
                 _carried(known, self.known_places), (0, self.offset.shape[1] - width)
             )  # fmt: skip
+        return beliefs
+
+    def _nodes(self, views: Views, told: Told, beliefs: Tensor) -> Tensor:
         by_kind = torch.cat([_carried(told.rules, self.rule_places), beliefs], -1)
         index = views.kind.unsqueeze(-1).expand(-1, -1, by_kind.shape[-1])
         return nodes(views, self.columns, by_kind.gather(1, index))
 
-    def _graph(self, views: Views, node: Tensor, told: Told, memory: Memory) -> GraphTensors:
-        into = edges(views, self.columns, node, told.me)
+    def _graph(self, views: Views, known: Tensor, told: Told, memory: Memory) -> GraphTensors:
+        beliefs = self._beliefs(told, known)
+        node = self._nodes(views, told, beliefs)
+        into, seen = edges(views, self.columns, node, told.me), told.seen
+        if self.inputs.places is not None:
+            into, seen = self._in_places(into, told)
+        lower = self._lower(views, self._nodes(views, told, torch.zeros_like(beliefs))) if self.nested else None
         mine = node.gather(1, told.me.view(-1, 1, 1).expand(-1, 1, node.shape[-1])).squeeze(1)
         own = torch.cat([mine, told.private, memory.context], -1)
         links, targets = (None if one is None else one.unsqueeze(0) for one in (told.links, told.targets))
-        return GraphTensors(own.unsqueeze(0), into.unsqueeze(0), told.seen.unsqueeze(0), None, links, targets)
+        return GraphTensors(own.unsqueeze(0), into.unsqueeze(0), seen.unsqueeze(0), lower, links, targets)
+
+    def _in_places(self, into: Tensor, told: Told) -> tuple[Tensor, Tensor]:
+        """Return edges [R,P,F] and who is seen [R,P] of entities in the places that a flat encoder has for them.
+
+        Those of a kind go in the order in which they come; what there is no place for is not seen.
+        """
+        assert self.inputs.places is not None
+        count = one_hot(told.kind, len(self.kinds))
+        rank = (count.cumsum(1) - 1.0).gather(2, told.kind.unsqueeze(-1)).squeeze(-1).long()
+        first, room = (torch.from_numpy(array)[told.kind] for array in self.inputs.places.spans)
+        place = torch.where(rank < room, first + rank, -1)
+        takes = one_hot(place, self.inputs.places.count).transpose(1, 2)
+        return takes @ into, (takes @ told.seen.unsqueeze(-1).float()).squeeze(-1) > 0.0
+
+    def _lower(self, views: Views, node: Tensor) -> LowerGraph:
+        """Return the graph in which everybody that an agent sees is a receiver, of public features alone."""
+        rows, entities = views.kind.shape
+
+        def of_each(values: Tensor) -> Tensor:
+            """Return what belongs to views [R,...] once for each of their entities [R*E,...]."""
+            return values.unsqueeze(1).expand(rows, entities, *values.shape[1:]).flatten(0, 1)
+
+        parts = (views.entities, views.kind, views.team, views.seen, views.me)
+        receiver = torch.arange(entities).expand(rows, entities).flatten()
+        into = edges(Views(*map(of_each, parts)), self.columns, of_each(node), receiver)
+        agents = views.seen & (views.team >= 0)
+        return LowerGraph(
+            own=node.unsqueeze(0), edges=into.unflatten(0, (rows, entities)).unsqueeze(0),
+            mask=(views.seen.unsqueeze(2) & views.seen.unsqueeze(1)).unsqueeze(0), embeds=agents.float().unsqueeze(0),
+        )  # fmt: skip
 
 
 def _places(places: object) -> Tensor:

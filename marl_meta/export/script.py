@@ -10,9 +10,12 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+
 from marl_meta.export.onnx_file import Contents, make_onnx
 from marl_meta.export.sight import Sight
 from marl_meta.files import atomic_write_text
+from marl_meta.nets.inputs import PolicyInputs
 from marl_meta.team.team import Team
 from marl_meta.types import TeamLayout, UserError
 
@@ -79,10 +82,14 @@ def write_script(
 ) -> dict[str, Any]:  # fmt: skip
     """Write the script of the policy that plays a side, for games that are seen in these ways; returns its description.
 
-    Raises UserError where the team cannot be exported.
+    Raises UserError where the team's network has no room for such a game.
     """
     if not sights:
         raise UserError("A script needs at least one choice of rules to play.")
+    places = PolicyInputs(team.layout, team.designs[team.policy_for(side)]).places
+    if places is not None:
+        for sight in sights:
+            places.of(sight.kind[None].astype(np.int8))
     made = make_onnx(team, side)
     head = _HEAD.format(name=team.name, game=sights[0].game, count=len(sights), stem=path.stem)
     tail = _TAIL.format(

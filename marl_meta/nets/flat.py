@@ -48,6 +48,8 @@ class Places:
         self._names = game_kinds
         self._room = np.array(slots, np.int64)[own]
         self._first = (np.cumsum(slots) - slots)[own]
+        self.spans = (np.cumsum(slots) - slots, np.array(slots, np.int64))
+        """The first place and the number of places of each of `kinds`."""
 
     def of(self, kind: SmallIntArray) -> IntArray:
         """Return the places [B,E] of the entities of games whose slots have the kinds int [B,E].

@@ -59,6 +59,8 @@ class LowerGraph:
     """[T,V,N,E,F]."""
     mask: Tensor
     """bool [T,V,N,E]."""
+    embeds: Tensor | None = None
+    """[T,V,N] 1 for those that are agents, where others are among the N; None where all are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,13 +151,14 @@ class RelationalEncoder(nn.Module):
         own = graph.own.flatten(0, 2)
         hidden = operators_of(path).rectified(own, self.lower_input.weight, self.lower_input.bias)
         edges, mask = graph.edges.view(-1, senders, width), graph.mask.view(-1, senders)
+        embeds = 1.0 if graph.embeds is None else graph.embeds.view(steps * views, agents, 1)
         for index, layer in enumerate(self.lower):
             sent = None
             if index:
-                sent = hidden.view(steps * views, agents, -1)
+                sent = hidden.view(steps * views, agents, -1) * embeds
             update, _ = layer(hidden, edges, mask, sent, path)
             hidden = hidden + torch.relu(update)
-        return hidden.view(steps * views, agents, -1)
+        return hidden.view(steps * views, agents, -1) * embeds
 
 
 def _encoder(

@@ -21,17 +21,6 @@ def _one_thread() -> Iterator[None]:
 
 
 @pytest.fixture
-def tiny_flat_team() -> Team:
-    """An untrained team without the graph."""
-    layout = make_vec("harvest", num_games=1).layout
-    design = PolicyDesign(hidden=8, heads=2, kinds=layout.kinds, slots=(3, 0, 3, 3, 3))
-    policies = {"gatherer": PolicyInputs(layout, design).build_policy()}
-    return Team(
-        "flat", layout, {"gatherer": design}, policies, {"gatherer": "gatherer"}, {"game": {"family": "harvest"}}
-    )
-
-
-@pytest.fixture
 def board_team() -> Team:
     """An untrained team that plays boards, and tells moves apart."""
     layout = make_vec("connect", num_games=1).layout

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 
 from marl_meta.export.sights import Seen, family_sight
-from marl_meta.games import make_vec
+from marl_meta.games import load_family, make_vec
 from marl_meta.games.flat import flattener
 from marl_meta.meta.controller import GradientController
+from marl_meta.nets.inputs import BeliefDesign, PolicyDesign, PolicyInputs
 from marl_meta.team import Team, load_team
 from marl_meta.team.controllers import TeamController
 from marl_meta.types import Observation, Step
@@ -36,6 +38,34 @@ GRADIENT_TRIALS: dict[str, tuple[str, dict[str, Any], str | None]] = {
 }
 
 
+FULL: dict[str, Any] = {"gatherers": 2, "teams": 2, "objects_per_kind": 2}
+"""As many entities as the flat ones of `NETWORKS` have places for."""
+NETWORKS: dict[str, dict[str, Any]] = {
+    "flat": {"slots": (4, 0, 2, 2, 2)},
+    "flat, two layers, remembering": {"slots": (4, 0, 2, 2, 2), "layers": 2, "recurrent": True, "memory": "query"},
+    "two layers": {"layers": 2},
+    "three layers, remembering": {"layers": 3, "recurrent": True},
+}
+"""Designs of networks, on the graph and off it."""
+
+
+def network_team(name: str, *, infers: bool = True) -> Team:
+    """Return an untrained team, which infers payoffs or is not told them, with a network of `NETWORKS`."""
+    layout = make_vec("harvest", num_games=1).layout
+    unknowns = tuple(one for one in load_family("harvest").columns(hidden=True) if one.rule == "payoff")
+    chosen = {"hidden": 8, "heads": 2, "kinds": layout.kinds, "recurrent": False, **NETWORKS[name]}
+    design = PolicyDesign(**chosen, unknowns=unknowns, belief=BeliefDesign(hidden=8, memory=4) if infers else None)
+    inputs = PolicyInputs(layout, design)
+    torch.manual_seed(0)
+    policy, belief = inputs.build_policy(), inputs.build_belief()
+    with torch.no_grad():
+        policy.actor.weight.normal_()
+    return Team(
+        "tiny", layout, {"gatherer": design}, {"gatherer": policy}, {"gatherer": "gatherer", "rival": "gatherer"},
+        {"game": {"family": "harvest"}}, beliefs={"gatherer": belief} if belief is not None else {},
+    )  # fmt: skip
+
+
 @dataclass
 class Played:
     """One step of a game that a team plays in the engine."""
@@ -51,8 +81,8 @@ class Played:
 class Table:
     """A game in the engine: a deterministic team on one side, others at random."""
 
-    def __init__(self, name: str, family: str, rules: dict[str, Any], side: str | None) -> None:
-        self.team: Team = load_team(name)
+    def __init__(self, name: str | Team, family: str, rules: dict[str, Any], side: str | None) -> None:
+        self.team: Team = load_team(name) if isinstance(name, str) else name
         self.game = make_vec(family, num_games=1, rules=rules, seed=SEED, episodes_per_trial=9)
         self.rules = self.game.rules[0]
         self.seen: Seen = family_sight(family, self.rules)

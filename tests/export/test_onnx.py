@@ -18,7 +18,7 @@ from marl_meta.export.exporting import export_team
 from marl_meta.export.onnx_file import make_onnx, memory_parts
 from marl_meta.export.portable import Memory, Portable, Told
 
-from .tables import TRIALS, Table
+from .tables import FULL, NETWORKS, TRIALS, Table, network_team
 from .test_portable import compare
 
 RECURRENT, INFERRING = "zoo:treasure-rl2", "zoo:harvest-belief"
@@ -35,7 +35,12 @@ def test_its_outputs_are_the_teams(exported):
     table = Table(name, *TRIALS[name])  # other numbers of agents and entities than the file was made with
     portable = Portable(table.team, table.game.layout.teams[0]).eval()
     session = onnxruntime.InferenceSession(contents.model)
-    parts = memory_parts(portable)
+    compare(running(session, table.team), portable, table, 3)
+
+
+def running(session, team):
+    """Return what a file computes, as a function like `Portable`."""
+    parts = memory_parts(Portable(team, team.layout.teams[0]))
 
     def run(told: Told, memory: Memory):
         given = {**told._asdict(), **{f"memory_{part}": getattr(memory, part) for part in parts}}
@@ -45,7 +50,7 @@ def test_its_outputs_are_the_teams(exported):
         changed = {part: outputs[f"next_memory_{part}"] for part in parts}
         return outputs["logits"], outputs["known"], memory._replace(**changed)
 
-    compare(run, portable, table, 3)
+    return run
 
 
 def test_it_says_what_it_is(exported):
@@ -69,10 +74,21 @@ def test_it_says_what_it_is(exported):
     assert inputs[state][0] == "agents"
 
 
-def test_a_flat_team_is_refused(tiny_flat_team, tmp_path):
-    with pytest.raises(UserError, match="flat encoder"):
-        export_team(tiny_flat_team, tmp_path / "flat.onnx")
-    assert not list(tmp_path.iterdir())
+@pytest.mark.parametrize("name", [name for name in NETWORKS if "remembering" in name])
+def test_networks_of_all_kinds_are_files_too(name):
+    """Made with other numbers of agents and entities than they are run with."""
+    team = network_team(name)
+    session = onnxruntime.InferenceSession(make_onnx(team, team.layout.teams[0]).model)
+    table = Table(team, "harvest", FULL, "rival")
+    compare(running(session, team), Portable(team, table.game.layout.teams[1]).eval(), table, 2)
+
+
+def test_a_script_knows_what_there_is_room_for(tmp_path):
+    team = network_team("flat")
+    export_team(team, tmp_path / "flat.py", rules=[json.dumps(FULL)])
+    with pytest.raises(UserError, match="cannot play a game with 6 entities of kind 'red'"):
+        export_team(team, tmp_path / "crowded.py", rules=[json.dumps({**FULL, "objects_per_kind": 6})])
+    assert [path.name for path in tmp_path.iterdir()] == ["flat.py"]
 
 
 @pytest.fixture(scope="module")

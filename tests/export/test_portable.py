@@ -7,9 +7,8 @@ import pytest
 import torch
 
 from marl_meta.export.portable import FIRST, LAST, MID, Portable, Told
-from marl_meta.types import UserError
 
-from .tables import GRADIENT_TRIALS, TRIALS, Table
+from .tables import FULL, GRADIENT_TRIALS, NETWORKS, TRIALS, Table, network_team
 
 
 def told_of(portable, table, observation, phase, action, reward):
@@ -85,6 +84,30 @@ def test_it_is_a_pure_function():
     assert torch.equal(first[0], second[0])
 
 
-def test_networks_that_cannot_be_exported_are_refused(tiny_flat_team):
-    with pytest.raises(UserError, match="flat encoder"):
-        Portable(tiny_flat_team, tiny_flat_team.layout.teams[0])
+@pytest.mark.parametrize("name", NETWORKS)
+def test_whatever_the_network_it_is_the_player_of_the_engine(name):
+    """Beliefs and memory included, where entities have places, and where agents embed each other first."""
+    for team, rules, side in (
+        (network_team(name), FULL, "rival"),
+        (network_team(name, infers=False), {**FULL, "gatherers": 1, "vision_radius": 0.8}, None),
+    ):
+        table = Table(team, "harvest", rules, side)
+        portable = Portable(table.team, table.game.layout.teams[table.seen.sight.teams.index(table.side)]).eval()
+        with torch.no_grad():
+            compare(portable, portable, table, 2)
+
+
+def test_what_a_flat_encoder_has_no_place_for_is_not_seen():
+    table = Table(network_team("flat"), "harvest", FULL, None)
+    portable = Portable(table.team, table.game.layout.teams[0]).eval()
+    told = told_of(portable, table, table._first, FIRST, [0, 0], [0.0, 0.0])
+    crowd = [getattr(told, name) for name in ("entities", "kind", "team", "seen")]
+    more = told._replace(
+        **{
+            name: torch.cat([one, one[:, -1:]], 1)
+            for name, one in zip(("entities", "kind", "team", "seen"), crowd, strict=True)
+        }
+    )
+    with torch.no_grad():
+        memory, room = (portable.start(2, count) for count in (len(told.kind[0]), len(told.kind[0]) + 1))
+        assert torch.equal(portable(told, memory)[0], portable(more, room)[0])
