@@ -1,4 +1,4 @@
-"""A batch of board games: independent rows, ends, buffers, snapshots, seeds, bad input."""
+"""A batch of board games: what is seen, ends, buffers, seeds, bad input."""
 
 from __future__ import annotations
 
@@ -6,38 +6,12 @@ import numpy as np
 import pytest
 
 from marl_meta.games import load_family, make_vec
-from marl_meta.games.connect import vector
 from marl_meta.types import UserError
 
-from ..stepping import assert_same, columns, row  # noqa: TID252 (what the folders beside this one share)
+from ..batches import drawn_game, random_actions  # noqa: TID252 (what the folders beside this one share)
+from ..stepping import assert_same, columns  # noqa: TID252
 
 FAMILY = load_family("connect")
-VARIANTS = [
-    {
-        "width": 2 + i % 5,
-        "height": 1 + i % 4,
-        "in_a_row": 2 + i % 3,
-        "gravity": i % 2 == 0,
-        "blocked": i % 3,
-        "wrap": i % 4 == 1,
-        "misere": i % 5 == 2,
-        "told": i % 3 != 1,
-    }
-    for i in range(15)
-]
-"""Small boards, so that games are short and of unequal length."""
-
-
-def drawn_game(**settings):
-    """Return games that draw their variants from VARIANTS, two episodes a trial."""
-    variants = [FAMILY.variant(rules) for rules in VARIANTS]
-    return FAMILY.load_entry_point()(FAMILY, variants, episodes_per_trial=2, **settings)
-
-
-def random_actions(step, rng):
-    """Return legal actions [B,N], drawn at random."""
-    legal = step.observation.action_mask
-    return np.where(legal, rng.random(legal.shape), -1.0).argmax(-1)
 
 
 def test_what_an_observation_holds():
@@ -61,59 +35,13 @@ def test_what_an_observation_holds():
         "misere": ("player",),
     }
     # One layout for all boards, so that a team plays them all.
-    assert game.layout == make_vec("connect", num_games=1).layout == drawn_game(num_games=1).layout
+    assert game.layout == make_vec("connect", num_games=1).layout == drawn_game("connect", num_games=1).layout
 
 
-def test_a_row_of_a_batch_is_a_batch_of_one():
-    batch = drawn_game(num_games=6, seed=4, first_game=10)
-    singles = [drawn_game(num_games=1, seed=4, first_game=10 + b) for b in range(6)]
-    step, rng = batch.reset(), np.random.default_rng(0)
-    for b, single in enumerate(singles):
-        assert_same(row(step, b), row(single.reset(), 0))
-    met: list[set[str]] = [set() for _ in singles]
-    for _ in range(120):
-        actions = random_actions(step, rng)
-        step = batch.step(actions)
-        for b, single in enumerate(singles):
-            assert_same(row(step, b), row(single.step(actions[b : b + 1]), 0))
-            assert batch.variant_ids[b] == single.variant_ids[0]
-            met[b].add(single.variant_ids[0])
-    assert min(map(len, met)) > 2
-    assert len(set.union(*met)) > 10
-
-
-def test_threads_do_not_change_a_bit(monkeypatch):
-    results = []
-    for threshold in (1, 10**9):
-        monkeypatch.setattr(vector, "THREADED_GAMES", threshold)
-        game, rng = drawn_game(num_games=37, seed=1), np.random.default_rng(0)
-        step = game.reset()
-        results.append([row(step, b) for b in range(37)])
-        for _ in range(20):
-            step = game.step(random_actions(step, rng))
-            results[-1] += [row(step, b) for b in range(37)]
-    for found, expected in zip(*results, strict=True):
-        assert_same(found, expected)
-
-
-def test_a_step_stays_valid_until_the_second_one_after_it():
-    game, rng = drawn_game(num_games=5, seed=2), np.random.default_rng(0)
-    steps = [game.reset()]
-    kept = [[row(steps[0], b) for b in range(5)]]
-    for _ in range(60):
-        steps.append(game.step(random_actions(steps[-1], rng)))
-        kept.append([row(steps[-1], b) for b in range(5)])
-        for b in range(5):
-            assert_same(row(steps[-2], b), kept[-2][b])
-
-
-@pytest.mark.parametrize("large", [False, True])
-def test_buffers_hold_nothing_old(large):
+def test_buffers_of_large_boards_hold_nothing_old():
     """What a game shows is what a game shows that was just restored to the same state, into arrays never used."""
 
     def made(seed):
-        if not large:
-            return drawn_game(num_games=8, seed=seed)
         return FAMILY.load_entry_point()(FAMILY, FAMILY.sample(seed=2, count=30), num_games=8, seed=seed)
 
     game, rng = made(3), np.random.default_rng(0)
@@ -123,14 +51,12 @@ def test_buffers_hold_nothing_old(large):
         shown = made(99).restore(game.snapshot())
         for b in range(8):
             assert_same(columns(step.observation, b), columns(shown.observation, b))
-        if time % 20 == 7:
-            step = game.restore(game.snapshot())
         if time % 30 == 17:
             step = game.reset()
 
 
 def test_ends_and_trials():
-    game, rng = drawn_game(num_games=7, seed=5), np.random.default_rng(0)
+    game, rng = drawn_game("connect", num_games=7, seed=5), np.random.default_rng(0)
     step, episode = game.reset(), np.zeros(7, int)
     for _ in range(90):
         before, acted = game.rules, step.observation.acting.copy()
@@ -156,31 +82,6 @@ def test_ends_and_trials():
         episode = np.where(step.game_over, (episode + 1) % 2, episode)
 
 
-def test_a_snapshot_goes_on_bit_for_bit():
-    game, rng = drawn_game(num_games=6, seed=6), np.random.default_rng(0)
-    step = game.reset()
-    for _ in range(15):
-        step = game.step(random_actions(step, rng))
-    snapshot, shown = game.snapshot(), [columns(step.observation, b) for b in range(6)]
-    kept = {name: array.copy() for name, array in snapshot.items()}
-    actions, first = [], []
-    for _ in range(40):
-        actions.append(random_actions(step, rng))
-        step = game.step(actions[-1])
-        first.append([row(step, b) for b in range(6)])
-    other = drawn_game(num_games=6, seed=7)
-    for again in (game, other):
-        step = again.restore(snapshot)
-        assert not step.reward.any() and not step.game_over.any() and step.final is None
-        for b in range(6):
-            assert_same(columns(step.observation, b), shown[b])
-        assert_same(again.snapshot(), kept)
-        for action, expected in zip(actions, first, strict=True):
-            step = again.step(action)
-            for b in range(6):
-                assert_same(row(step, b), expected[b])
-
-
 def test_seeds_and_the_number_of_the_first_game_choose_where_cells_are_blocked():
     def blocked(seed=None, **settings):
         game = make_vec("connect", num_games=20, rules={"blocked": 8, "gravity": False}, **settings)
@@ -192,21 +93,6 @@ def test_seeds_and_the_number_of_the_first_game_choose_where_cells_are_blocked()
     game = make_vec("connect", num_games=4000, rules={"blocked": 8, "gravity": False})
     share = game.reset().observation.entities[:, 2:44, 3].mean(0)
     np.testing.assert_allclose(share, 8 / 42, atol=0.03)
-
-
-@pytest.mark.parametrize("dtype", [np.int8, np.uint8, np.int32, np.int64])
-@pytest.mark.parametrize("order", ["C", "F"])
-def test_actions_of_any_integer_type_and_layout(dtype, order):
-    games = [make_vec("connect", num_games=4, seed=1) for _ in range(2)]
-    rng = np.random.default_rng(0)
-    steps = [game.reset() for game in games]
-    for _ in range(3):
-        actions = rng.integers(7, size=(4, 2))
-        given = np.asarray(actions, dtype=dtype, order=order)
-        steps = [games[0].step(actions), games[1].step(given)]
-        np.testing.assert_array_equal(given, actions)
-        for b in range(4):
-            assert_same(row(steps[0], b), row(steps[1], b))
 
 
 def test_illegal_actions_of_who_acts_are_refused_and_change_nothing():
@@ -224,11 +110,6 @@ def test_illegal_actions_of_who_acts_are_refused_and_change_nothing():
             game.step(np.zeros(shape, dtype))
     assert_same(game.snapshot(), before)
     game.step(np.array([[-99, 3], [2**40, 3], [2, 4]]))  # whatever those say who do not act
-
-
-def test_a_game_must_be_reset_before_it_is_played():
-    with pytest.raises(UserError, match="reset"):
-        make_vec("connect", num_games=1).step(np.zeros((1, 2), np.int64))
 
 
 def test_a_snapshot_of_another_game_is_refused():

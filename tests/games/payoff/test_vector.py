@@ -1,4 +1,4 @@
-"""A batch of repeated games: as the rules say, independent rows, ends, buffers, snapshots, seeds, bad input."""
+"""A batch of repeated games: as the rules say, ends, seeds, bad input."""
 
 from __future__ import annotations
 
@@ -6,41 +6,17 @@ import numpy as np
 import pytest
 
 from marl_meta.games import load_family, make_vec
-from marl_meta.games.payoff import vector
 from marl_meta.types import UserError
 
-from ..stepping import assert_same, columns, row  # noqa: TID252 (what the folders beside this one share)
+from ..batches import drawn_game, random_actions  # noqa: TID252 (what the folders beside this one share)
+from ..stepping import assert_same  # noqa: TID252
 from .reference import Reference
 
 FAMILY = load_family("payoff")
-VARIANTS = [
-    {
-        "players": 2 + i % 3,
-        "actions": 2 + i // 3 % 3,
-        "episode_length": 1 + i % 5,
-        "structure": FAMILY.rules["structure"].options[i % 5],
-        "treasure_0": i % 4,
-        "swap_1": i % 2 == 0,
-    }
-    for i in range(15)
-]
-"""All sizes, short episodes of unequal length."""
-
-
-def drawn_game(**settings):
-    """Return games that draw their variants from VARIANTS, two episodes a trial."""
-    variants = [FAMILY.variant(rules) for rules in VARIANTS]
-    return FAMILY.load_entry_point()(FAMILY, variants, episodes_per_trial=2, **settings)
-
-
-def random_actions(step, rng):
-    """Return legal actions [B,N], drawn at random."""
-    legal = step.observation.action_mask
-    return np.where(legal, rng.random(legal.shape), -1.0).argmax(-1)
 
 
 def test_games_play_as_the_rules_say():
-    game, rng = drawn_game(num_games=12, seed=1), np.random.default_rng(1)
+    game, rng = drawn_game("payoff", num_games=12, seed=1), np.random.default_rng(1)
     step = game.reset()
     playing = [Reference(rules) for rules in game.rules]
     for _ in range(150):
@@ -80,63 +56,8 @@ def test_an_observation_is_seats_sizes_and_what_is_ones_own():
     assert {kind for bound in game.layout.hidden_rules for kind in bound.kinds} == {"player"}
 
 
-def test_a_row_of_a_batch_is_a_batch_of_one():
-    batch = drawn_game(num_games=6, seed=4, first_game=10)
-    singles = [drawn_game(num_games=1, seed=4, first_game=10 + b) for b in range(6)]
-    step, rng = batch.reset(), np.random.default_rng(0)
-    for b, single in enumerate(singles):
-        assert_same(row(step, b), row(single.reset(), 0))
-    met: list[set[str]] = [set() for _ in singles]
-    for _ in range(80):
-        actions = random_actions(step, rng)
-        step = batch.step(actions)
-        for b, single in enumerate(singles):
-            assert_same(row(step, b), row(single.step(actions[b : b + 1]), 0))
-            assert batch.variant_ids[b] == single.variant_ids[0]
-            np.testing.assert_array_equal(batch.hidden_rules[b], single.hidden_rules[0])
-            met[b].add(single.variant_ids[0])
-    assert min(map(len, met)) > 2
-    assert len(set.union(*met)) == len(VARIANTS)
-
-
-def test_threads_do_not_change_a_bit(monkeypatch):
-    results = []
-    for threshold in (1, 10**9):
-        monkeypatch.setattr(vector, "THREADED_GAMES", threshold)
-        game, rng = drawn_game(num_games=37, seed=1), np.random.default_rng(0)
-        step = game.reset()
-        results.append([row(step, b) for b in range(37)])
-        for _ in range(20):
-            step = game.step(random_actions(step, rng))
-            results[-1] += [row(step, b) for b in range(37)]
-    for found, expected in zip(*results, strict=True):
-        assert_same(found, expected)
-
-
-def test_a_step_stays_valid_until_the_second_one_after_it():
-    game, rng = drawn_game(num_games=5, seed=2), np.random.default_rng(0)
-    steps = [game.reset()]
-    kept = [[row(steps[0], b) for b in range(5)]]
-    for _ in range(60):
-        steps.append(game.step(random_actions(steps[-1], rng)))
-        kept.append([row(steps[-1], b) for b in range(5)])
-        for b in range(5):
-            assert_same(row(steps[-2], b), kept[-2][b])
-
-
-def test_buffers_hold_nothing_old():
-    """What a game shows is what a game shows that was just restored to the same state, into arrays never used."""
-    game, rng = drawn_game(num_games=8, seed=3), np.random.default_rng(0)
-    step = game.reset()
-    for _ in range(60):
-        step = game.step(random_actions(step, rng))
-        shown = drawn_game(num_games=8, seed=99).restore(game.snapshot())
-        for b in range(8):
-            assert_same(columns(step.observation, b), columns(shown.observation, b))
-
-
 def test_ends_and_trials():
-    game, rng = drawn_game(num_games=7, seed=5), np.random.default_rng(0)
+    game, rng = drawn_game("payoff", num_games=7, seed=5), np.random.default_rng(0)
     step, episode = game.reset(), np.zeros(7, int)
     for _ in range(60):
         before, acted = game.rules, step.observation.acting.copy()
@@ -155,31 +76,6 @@ def test_ends_and_trials():
         episode = np.where(step.game_over, (episode + 1) % 2, episode)
 
 
-def test_a_snapshot_goes_on_bit_for_bit():
-    game, rng = drawn_game(num_games=6, seed=6), np.random.default_rng(0)
-    step = game.reset()
-    for _ in range(15):
-        step = game.step(random_actions(step, rng))
-    snapshot, shown = game.snapshot(), [columns(step.observation, b) for b in range(6)]
-    kept = {name: array.copy() for name, array in snapshot.items()}
-    actions, first = [], []
-    for _ in range(40):
-        actions.append(random_actions(step, rng))
-        step = game.step(actions[-1])
-        first.append([row(step, b) for b in range(6)])
-    other = drawn_game(num_games=6, seed=7)
-    for again in (game, other):
-        step = again.restore(snapshot)
-        assert not step.reward.any() and not step.game_over.any() and step.final is None
-        for b in range(6):
-            assert_same(columns(step.observation, b), shown[b])
-        assert_same(again.snapshot(), kept)
-        for action, expected in zip(actions, first, strict=True):
-            step = again.step(action)
-            for b in range(6):
-                assert_same(row(step, b), expected[b])
-
-
 def test_seeds_and_the_number_of_the_first_game_choose_the_variants():
     def ids(seed=None, **settings):
         game = make_vec("payoff", num_games=20, split="three_players", **settings)
@@ -192,21 +88,6 @@ def test_seeds_and_the_number_of_the_first_game_choose_the_variants():
     game.reset()
     counts = np.unique(game.variant_ids, return_counts=True)[1]
     assert len(counts) == 27 and (abs(counts - 100) < 5 * 10).all()
-
-
-@pytest.mark.parametrize("dtype", [np.int8, np.uint8, np.int32, np.int64])
-@pytest.mark.parametrize("order", ["C", "F"])
-def test_actions_of_any_integer_type_and_layout(dtype, order):
-    games = [make_vec("payoff", num_games=4, rules={"players": 3}, seed=1) for _ in range(2)]
-    rng = np.random.default_rng(0)
-    steps = [game.reset() for game in games]
-    for _ in range(3):
-        actions = rng.integers(3, size=(4, 3))
-        given = np.asarray(actions, dtype=dtype, order=order)
-        steps = [games[0].step(actions), games[1].step(given)]
-        np.testing.assert_array_equal(given, actions)
-        for b in range(4):
-            assert_same(row(steps[0], b), row(steps[1], b))
 
 
 def test_bad_actions_are_refused_and_change_nothing():
@@ -226,11 +107,6 @@ def test_bad_actions_are_refused_and_change_nothing():
     assert_same(game.snapshot(), before)
     good[0, 2] = 77  # a seat that this game lacks
     game.step(good)
-
-
-def test_a_game_must_be_reset_before_it_is_played():
-    with pytest.raises(UserError, match="reset"):
-        make_vec("payoff", num_games=1).step(np.zeros((1, 2), np.int64))
 
 
 def test_a_snapshot_of_another_game_is_refused():
