@@ -246,7 +246,7 @@ def speak_lines(player: StandAlone) -> None:
         message = json.loads(line)
         info = message["info"]
         if "rewards" in info and player.agents:
-            player.observe(info["rewards"], info["terminations"], info["truncations"])
+            player.observe(info["rewards"], info["terminations"], info["truncations"], info.get("observations"))
         if message["step"] == 0:
             if int(info.get("game", 0)) == 0:
                 player.start_series(info["env_cfg"])

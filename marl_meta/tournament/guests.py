@@ -110,7 +110,11 @@ class _Guest:
         flags = (step.terminated, step.truncated)
         ended = [{n: bool(one[0, slot]) for n, slot in zip(self.names, self.slots, strict=True)} for one in flags]
         rewards = {n: float(step.reward[0, slot]) for n, slot in zip(self.names, self.slots, strict=True)}
-        self.player.observe(rewards, ended[0], ended[1])
+        last = None
+        if step.game_over[0]:
+            endings = {n: self.terms.ending(step, int(slot)) for n, slot in zip(self.names, self.slots, strict=True)}
+            last = {name: shown for name, shown in endings.items() if shown is not None}
+        self.player.observe(rewards, ended[0], ended[1], last)
 
 
 class _Table:
@@ -188,7 +192,6 @@ class _Table:
 
     def _info(self, seat: str, guest: _Guest) -> SeriesInfo:
         layout, game = self._game.layout, self._game
-        hidden = self._hall.arena.hides(self._rules)
         there = np.flatnonzero(self._observation.present[0, : game.num_agents])
         hidden = self._hall.arena.hides(self._rules)
         return SeriesInfo(

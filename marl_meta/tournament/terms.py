@@ -15,7 +15,7 @@ from marl_meta.games.flat import flattener
 from marl_meta.interop.vector import PettingZooVector
 from marl_meta.tournament.outsiders.player import Action, ActionSpace, Choice, Choices
 from marl_meta.tournament.outsiders.wire import portable
-from marl_meta.types import Observation, UserError, VectorGame
+from marl_meta.types import Observation, Step, UserError, VectorGame
 
 
 class Terms(Protocol):
@@ -23,6 +23,9 @@ class Terms(Protocol):
 
     def shown(self, observation: Observation, slot: int) -> tuple[Any, Mapping[str, Any]]:
         """Return what the agent of a slot is shown now: its observation and its info."""
+
+    def ending(self, step: Step, slot: int) -> Any:
+        """Return what the agent of a slot sees where the game has just ended with `step`; None where nobody knows."""
 
     def space(self, slot: int) -> ActionSpace:
         """Return what the agent may do."""
@@ -49,6 +52,10 @@ class FlatTerms:
         mask = observation.action_mask[0, slot, : self._counts[slot]]
         return self._flatten(observation, 0, slot), {} if mask.all() else {"action_mask": mask.astype(np.int8)}
 
+    def ending(self, step: Step, slot: int) -> Any:
+        """Return a vector."""
+        return None if step.final is None else self._flatten(step.final, 0, slot)
+
     def space(self, slot: int) -> ActionSpace:
         """Return the actions that there are, and their names."""
         count = int(self._counts[slot])
@@ -74,6 +81,11 @@ class OwnTerms:
                 f"{type(found).__name__}; arrays, numbers and texts can, and dicts, tuples and lists of them."
             )
         return found, {key: value for key, value in info.items() if isinstance(key, str) and portable(value)}
+
+    def ending(self, step: Step, slot: int) -> Any:  # noqa: ARG002 (it is the game's)
+        """Return the observation that the game ended with, where it gave the agent one."""
+        found = self._game.seen(0, slot, over=True)
+        return found if found is not None and portable(found) else None
 
     def space(self, slot: int) -> ActionSpace:
         """Return the agent's action space."""

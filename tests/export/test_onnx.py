@@ -148,14 +148,21 @@ def test_the_script_speaks_json_lines(script):
     table = Table(INFERRING, "harvest", {"gatherers": 3, "control": 90}, None)
     lines, answers, last = [], [], {}
     info = {"side": "gatherer", "own": list(table.own), "rules": {"gatherers": 3}}
-    for step, played in enumerate(table.play(1)):
+    step = 0
+    for played in table.play(2):
         opening = {"env_cfg": info, "agents": list(table.own), "seed": 3} if step == 0 else {}
         shown = {agent: {"observation": vector.tolist()} for agent, vector in table.flat(played.observation).items()}
         lines.append(
-            json.dumps({"step": step, "obs": shown, "player": "gatherer", "info": {"game": 0, **last, **opening}})
+            json.dumps(
+                {"step": step, "obs": shown, "player": "gatherer", "info": {"game": played.episode, **last, **opening}}
+            )
         )
-        none = dict.fromkeys(table.own, False)
-        last = {"rewards": table.rewards(played.step), "terminations": none, "truncations": none}
+        none, over = dict.fromkeys(table.own, False), dict.fromkeys(table.own, played.over)
+        last = {"rewards": table.rewards(played.step), "terminations": none, "truncations": over}
+        if played.over:
+            ends = table.flat(played.step.final).items()
+            last["observations"] = {agent: {"observation": vector.tolist()} for agent, vector in ends}
+        step = 0 if played.over else step + 1
         answers.append({"action": played.actions})
     done = subprocess.run(
         [sys.executable, str(script)], input="\n".join(lines) + "\n", capture_output=True, text=True, check=False

@@ -175,6 +175,45 @@ def test_a_guest_of_a_board_game_knows_all_actions_and_plays_legal_ones(make_pla
         assert load_replay(path).record.episodes[0].scene.kind == "board"
 
 
+SEES_ENDS = """
+import json, pathlib
+import numpy as np
+class Player:
+    name = "sees"
+    def __init__(self): self.ends = []
+    def start_series(self, info): pass
+    def reset(self, agents, info, seed): pass
+    def act(self, observations, infos, step):
+        self.shown = {agent: float(np.sum(one)) for agent, one in observations.items()}
+        return {agent: int(np.argmax(infos[agent].get("action_mask", [1]))) for agent in observations}
+    def observe(self, rewards, terminations, truncations, observations):
+        if observations is not None:
+            over = [terminations[agent] or truncations[agent] for agent in observations]
+            shown = {agent: float(np.sum(one)) for agent, one in observations.items()}
+            self.ends.append([self.shown, shown, all(over)])
+            pathlib.Path(__file__).with_suffix(".json").write_text(json.dumps(self.ends))
+    def close(self): pass
+"""
+
+
+def test_a_guest_sees_how_a_game_ended(make_plan: MakePlan, tmp_path: Path) -> None:
+    """Which line counted, and for whom, shows on the last board alone."""
+    import json
+
+    sees = write(tmp_path, "sees", SEES_ENDS)
+    plan = make_plan(
+        teams=[f"sees={sees}:Player", "builtin:one_ply"], game="connect", split="held_out", variants=1, seeds=1, games=3
+    )
+    played = start(plan, tmp_path / "t")
+    assert all(result.forfeits == () for result in played.results.values())
+    ends = json.loads((tmp_path / "sees.json").read_text())
+    assert len(ends) == 3  # of the series that its process played last
+    for shown, last, over in ends:
+        (agent,) = shown
+        assert over
+        assert last[agent] > shown[agent]  # one stone more, or two
+
+
 def test_nothing_is_left_of_guests(make_plan: MakePlan, tmp_path: Path) -> None:
     still = write(tmp_path, "still", NOBODY_MOVES)
     before = psutil.Process()

@@ -51,7 +51,9 @@ class Player:
     def act(self, observations, infos, step):
         self.seen.append([repr(observations), repr(infos)])
         return {agent: [2, 7] for agent in observations}
-    def observe(self, rewards, terminations, truncations): pass
+    def observe(self, rewards, terminations, truncations, observations):
+        if observations is not None:
+            self.seen.append(repr(observations))
     def close(self):
         pathlib.Path(__file__).with_suffix(".json").write_text(json.dumps(self.seen))
 """
@@ -120,7 +122,8 @@ def test_they_see_the_game_itself_and_answer_in_its_own_terms(tmp_path: Path) ->
     assert plan.third_party is not None and plan.third_party.roles == {"red": "fighter", "blue": "fighter"}
     played = start(plan, tmp_path / "t")
     assert not any(result.forfeits for result in played.results.values())
-    info, *moves = json.loads((tmp_path / "looks.json").read_text())
+    info, *moves, end = json.loads((tmp_path / "looks.json").read_text())
+    assert end.startswith("{'fighter_1': (3, {")
     assert info["game"] == "tiny_games" and info["rules"] == {"length": 3}
     assert info["actions"] == {"fighter_1": {"shape": [2], "sizes": [2, 3], "starts": [1, 5]}}
     assert info["agents"] == {"fighter_0": "red", "fighter_1": "blue"}

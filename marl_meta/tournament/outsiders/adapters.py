@@ -13,6 +13,8 @@ from marl_meta.tournament.outsiders.player import SeriesInfo
 from marl_meta.tournament.outsiders.signatures import methods_of, parameters_of
 
 Infos = Mapping[str, Mapping[str, Any]]
+_TOLD = 3
+"""Arguments of an `observe` that wants to know nothing of a game's last observations."""
 
 
 class Struct(dict[str, Any]):
@@ -85,8 +87,9 @@ class Adapter:
         """Begin a game."""
 
     def observe(
-        self, rewards: Mapping[str, float], terminations: Mapping[str, bool], truncations: Mapping[str, bool]
-    ) -> None:
+        self, rewards: Mapping[str, float], terminations: Mapping[str, bool], truncations: Mapping[str, bool],
+        observations: Mapping[str, Any] | None = None,
+    ) -> None:  # fmt: skip
         """Take note of nothing."""
 
     def close(self) -> None:
@@ -123,11 +126,13 @@ class Native(Adapter):
         return self._player.act(observations, infos, step)
 
     def observe(
-        self, rewards: Mapping[str, float], terminations: Mapping[str, bool], truncations: Mapping[str, bool]
-    ) -> None:
+        self, rewards: Mapping[str, float], terminations: Mapping[str, bool], truncations: Mapping[str, bool],
+        observations: Mapping[str, Any] | None = None,
+    ) -> None:  # fmt: skip
         """Take note of what the step led to."""
         if "observe" in self._has:
-            self._player.observe(rewards, terminations, truncations)
+            last = (observations,) if len(self._has["observe"]) > _TOLD else ()
+            self._player.observe(rewards, terminations, truncations, *last)
 
     def close(self) -> None:
         """Release what it holds."""
@@ -267,6 +272,7 @@ class MeltingPot(Adapter):
         rewards: Mapping[str, float],
         terminations: Mapping[str, bool],  # noqa: ARG002 (a Player's)
         truncations: Mapping[str, bool],  # noqa: ARG002 (a Player's)
+        observations: Mapping[str, Any] | None = None,  # noqa: ARG002 (a Player's)
     ) -> None:
         """Take note of what the step led to."""
         self._rewards = rewards

@@ -69,7 +69,8 @@ def _serve(player: Adapter, request: dict[str, Any]) -> dict[str, Any]:
         player.bank = request["bank"]
         return {"actions": player.act(request["observations"], request["infos"], request["step"])}
     if call == "observe":
-        player.observe(request["rewards"], request["terminations"], request["truncations"])
+        last = request["observations"] or None
+        player.observe(request["rewards"], request["terminations"], request["truncations"], last)
     elif call == "reset":
         _seed(request["seed"])
         player.reset(request["agents"], request["info"], request["seed"])

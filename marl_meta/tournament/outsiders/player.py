@@ -145,9 +145,13 @@ class Player(Protocol):
         """
 
     def observe(
-        self, rewards: Mapping[str, float], terminations: Mapping[str, bool], truncations: Mapping[str, bool]
-    ) -> None:
-        """Take note of what the step led to."""
+        self, rewards: Mapping[str, float], terminations: Mapping[str, bool], truncations: Mapping[str, bool],
+        observations: Mapping[str, Any] | None = None,
+    ) -> None:  # fmt: skip
+        """Take note of what the step led to.
+
+        Where that ended the game `observations` are what its agents see last. Who takes three arguments is not told.
+        """
 
     def close(self) -> None:
         """Release what it holds."""

@@ -63,11 +63,15 @@ class ForeignPlayer(Outsider):
         return self._checked(self._read(line, "act").get("actions"), masks)
 
     def observe(
-        self, rewards: Mapping[str, float], terminations: Mapping[str, bool], truncations: Mapping[str, bool]
-    ) -> None:
-        """Tell it what the step led to, if it is of a style that is told."""
+        self, rewards: Mapping[str, float], terminations: Mapping[str, bool], truncations: Mapping[str, bool],
+        observations: Mapping[str, Any] | None = None,
+    ) -> None:  # fmt: skip
+        """Tell it what the step led to, if it is of a style that is told; `observations` are the last of a game."""
         if self._observes:
-            request = {"rewards": dict(rewards), "terminations": dict(terminations), "truncations": dict(truncations)}
+            request = {
+                "rewards": dict(rewards), "terminations": dict(terminations), "truncations": dict(truncations),
+                "observations": {agent: _told(shown) for agent, shown in (observations or {}).items()},
+            }  # fmt: skip
             self._call("observe", request, self.limits.reset_seconds)
 
     def close(self) -> None:
@@ -127,8 +131,8 @@ class ExecPlayer(Outsider):
     `{"action": ...}`: an object of actions by agent, or the action itself where one agent acts. `player` is its side;
     `obs` has for each agent that acts `{"observation": ...}`, and `"action_mask"` where there is one; `info` has
     `game` (its number in the series) and, once a step has been played, `rewards`, `terminations` and `truncations` of
-    the last one. At step 0, which begins a game, `info` also has `env_cfg`, which is `SeriesInfo.record()`, and `seed`
-    and `agents` of the game. Each series is played by a process of its own.
+    the last one, and `observations` where that ended a game. At step 0, which begins a game, `info` also has `env_cfg`,
+    which is `SeriesInfo.record()`, and `seed` and `agents` of the game. Each series is played by a process of its own.
     """
 
     def __init__(
@@ -173,10 +177,13 @@ class ExecPlayer(Outsider):
         return self._checked(actions, masks)
 
     def observe(
-        self, rewards: Mapping[str, float], terminations: Mapping[str, bool], truncations: Mapping[str, bool]
-    ) -> None:
+        self, rewards: Mapping[str, float], terminations: Mapping[str, bool], truncations: Mapping[str, bool],
+        observations: Mapping[str, Any] | None = None,
+    ) -> None:  # fmt: skip
         """Keep what the step led to, which the program is told with the next move."""
         self._last = {"rewards": dict(rewards), "terminations": dict(terminations), "truncations": dict(truncations)}
+        if observations:
+            self._last["observations"] = {agent: _entry(shown, None) for agent, shown in observations.items()}
 
     def close(self) -> None:
         """End it."""
