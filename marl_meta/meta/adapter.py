@@ -16,12 +16,12 @@ import torch
 from torch import Tensor, nn
 
 from marl_meta.meta.finetune import descend, is_moment, with_moments
-from marl_meta.meta.inner import Loss, Order, adapt
+from marl_meta.meta.inner import Loss, Order, adapt, each_task
 from marl_meta.meta.leo import Leo, LeoAdapted, LeoNoise, adapt_by_latent, draw_noise
 from marl_meta.meta.lived import Lived
 from marl_meta.meta.parameters import Parameters, select
 from marl_meta.meta.plan import Plan
-from marl_meta.meta.policies import KIND_CONTEXT, run_policy, shell
+from marl_meta.meta.policies import KIND_CONTEXT, run_policy, run_with_kind_contexts, shell
 from marl_meta.nets.events import EventReader
 from marl_meta.nets.inputs import PolicyInputs
 from marl_meta.nets.policy import PolicyOutput, RelationalPolicy
@@ -122,6 +122,28 @@ class Body:
             own[KIND_CONTEXT] = own[KIND_CONTEXT] * LOUD
         return run_policy(self._policy, own, graph, state, starts, legal)
 
+    def play_each(
+        self, parameters: Parameters, fixed: Parameters, graph: Any, state: Tensor, starts: Tensor, legal: Tensor
+    ) -> PolicyOutput:
+        """Return what `play` does in each of M tasks, whose own `parameters` and other inputs have leading M."""
+        tables = parameters.get(KIND_CONTEXT)
+        if tables is not None and self.adapted == (KIND_CONTEXT,) and not tables.requires_grad:
+            weights = {name: value for name, value in fixed.items() if name.split(".")[0] not in _OWN}
+            return run_with_kind_contexts(self._policy, weights, tables * LOUD, graph, state, starts, legal)
+
+        def of_task(own: Parameters, inputs: tuple[Any, Tensor, Tensor, Tensor]) -> PolicyOutput:
+            return self.play(own, *inputs)
+
+        output: PolicyOutput = each_task(of_task, parameters, fixed, (graph, state, starts, legal))
+        return output
+
+    def judge_each(self, parameters: Parameters, fixed: Parameters, lived: Lived) -> PolicyOutput:
+        """Return what `judge` does of each of M tasks [M,L,R,...]."""
+        tasks, steps, rows = lived.weight.shape
+        state = lived.weight.new_zeros(tasks, rows, self._policy.initial_state(1).shape[-1])
+        starts = (torch.arange(steps) == 0).view(1, -1, 1).expand(tasks, steps, rows)
+        return self.play_each(parameters, fixed, lived.graph, state, starts, lived.action_mask)
+
     def judge(self, parameters: Parameters, lived: Lived) -> PolicyOutput:
         """Return what the policy does in one task's episodes [L,R,...], each from a fresh memory."""
         steps, rows = lived.weight.shape
@@ -154,7 +176,7 @@ class Body:
             error = error + (found.change - change).square().mean(-1)
         if self.plan.displaces:
             error = error + (found.displaced - lived.happened.displaced).square().sum(-1)
-        return masked_mean(error, lived.weight > 0)
+        return masked_mean(error, lived.there > 0)
 
     def _predicting(self, parameters: Parameters, function: Any) -> Any:
         assert self._predictor is not None
@@ -195,7 +217,7 @@ class Body:
             case "prediction":
                 return self.prediction_loss(parameters, lived)
             case "both":
-                return self.policy_loss(parameters, lived) + self.prediction_loss(parameters, lived)
+                return self.policy_loss(_with_context_kept(parameters), lived) + self.prediction_loss(parameters, lived)
 
     def after(self, everything: Parameters, now: Parameters, lived: Lived, order: Order) -> Parameters:
         """Return the parameters that M games have for themselves after an episode, of those they had [M,...].
@@ -227,9 +249,9 @@ class Body:
         assert self._leo is not None
         assert lived.events is not None
         start, fixed = self.split(everything)
-        acted = lived.weight.sum(-1)
-        samples = (lived.events * lived.weight[..., None, None]).sum(2) / acted.clamp(min=1.0)[..., None, None]
-        samples, taken = samples.flatten(-2), acted > 0
+        count = lived.there.sum(-1)
+        samples = (lived.events * lived.there[..., None, None]).sum(2) / count.clamp(min=1.0)[..., None, None]
+        samples, taken = samples.flatten(-2), count > 0
         tuned = {name: everything[f"rate.{_key(name)}"].exp() for name in start}
 
         def adapted(leo: Leo) -> LeoAdapted:
@@ -253,6 +275,16 @@ class _Apart(nn.Module):
 
     def forward(self, function: Any) -> Any:
         return function(self.module)
+
+
+def _with_context_kept(parameters: Parameters) -> Parameters:
+    """Return parameters whose context no gradient moves.
+
+    A context is for predictions to move: the policy's gradient over an episode is so much noisier that it drowns them.
+    """
+    if KIND_CONTEXT not in parameters:
+        return parameters
+    return {**parameters, KIND_CONTEXT: parameters[KIND_CONTEXT].detach()}
 
 
 def _below(parameters: Parameters, prefix: str) -> Parameters:

@@ -17,7 +17,6 @@ from marl_meta.games.family import Family
 from marl_meta.meta.adapter import Adapter, Body
 from marl_meta.meta.diary import Diary
 from marl_meta.meta.finetune import is_moment
-from marl_meta.meta.inner import each_task
 from marl_meta.meta.lived import arranged, side_by_side
 from marl_meta.meta.parameters import Parameters
 from marl_meta.mind import after
@@ -102,7 +101,7 @@ class GradientController:
         value = output.value.flatten() * scale + centre
         actions: IntArray = chosen.view(self.games, -1).numpy()
         log_prob = log_probs.gather(-1, chosen.unsqueeze(-1)).squeeze(-1)
-        self.diary.note(actions, log_prob, value, observation.acting)
+        self.diary.note(actions, log_prob, value, observation)
         self.log_probs = log_probs
         self._before, self._last = observation, actions
         return actions
@@ -129,12 +128,7 @@ class GradientController:
         """Return what the policy does in each game, [B,1,n,...]."""
         state = self._state.view(self.games, len(self.agents), -1)
         starts = self._begins.view(-1, 1, 1).expand(-1, 1, len(self.agents))
-
-        def of_game(parameters: Parameters, lived: tuple[object, ...]) -> PolicyOutput:
-            return self._body.play(parameters, *lived)  # type: ignore[arg-type]
-
-        output: PolicyOutput = each_task(of_game, self.parameters, self._fixed, (graph, state, starts, legal))
-        return output
+        return self._body.play_each(self.parameters, self._fixed, graph, state, starts, legal)
 
     def observe(self, step: Step) -> None:
         """Take note of what its last actions led to; adapt where an episode ended, and forget where a trial did."""

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from marl_meta.meta.lived import Lived, arranged, standardised
 from marl_meta.nets.inputs import InputStorage, PolicyInputs
-from marl_meta.rl.returns import generalised_advantages
+from marl_meta.rl.returns import turn_advantages
 from marl_meta.types import BoolArray, FloatArray, IntArray, Observation, Snapshot, Step
 
 Span = tuple[int, int]
@@ -59,9 +59,10 @@ class Diary:
         sizes = (games, slots, entities)
         self._storage = InputStorage(self.inputs, self.room, sizes, self.agents, shared, actor_only=True)
 
-    def note(self, actions: IntArray, log_prob: Tensor, value: Tensor, acting: BoolArray) -> None:
-        """Write down what the agents do: actions [B,n], the log-probabilities and values [B*n] of them."""
-        row = {"action": actions, "log_prob": log_prob, "value": value, "weight": acting[:, self.agents]}
+    def note(self, actions: IntArray, log_prob: Tensor, value: Tensor, observation: Observation) -> None:
+        """Write down what the agents do on `observation`: actions [B,n], log-probabilities and values [B*n] of them."""
+        acting, there = (of_all[:, self.agents] for of_all in (observation.acting, observation.present))
+        row = {"action": actions, "log_prob": log_prob, "value": value, "weight": acting, "there": there}
         for name, entry in row.items():
             self._entries[name][self.time] = np.asarray(entry).reshape(self.games, -1)
 
@@ -100,9 +101,9 @@ class Diary:
             return found
 
         counted = torch.from_numpy(counts)
-        weight = entry("weight") * counted.unsqueeze(-1)
+        weight, there = (entry(name) * counted.unsqueeze(-1) for name in ("weight", "there"))
         reward, value = entry("reward"), entry("value")
-        advantage = _advantages(reward, value, entry("dies"), counted, gamma, lam)
+        advantage = _advantages(reward, value, entry("dies"), counted, weight > 0, gamma, lam)
         events = known = None
         if self._entries["events"].shape[1]:
             events = arranged(_flat(self._entries["events"][rows][:, games]), len(games), where)
@@ -113,7 +114,7 @@ class Diary:
             action_mask=arranged(read.action_mask, len(games), where),
             action=entry("action"), log_prob=entry("log_prob"), advantage=standardised(advantage, weight),
             target=advantage + value,
-            reward=reward, weight=weight, events=events, known=known,
+            reward=reward, weight=weight, there=there, events=events, known=known,
         )  # fmt: skip
 
     def numbers(self, name: str) -> FloatArray:
@@ -160,6 +161,8 @@ class Diary:
             games, slots, entities, shared = (int(size) for size in snapshot["sizes"])
             self._open(games, slots, entities, bool(shared))
             assert self._storage is not None
+            if "inputs/links" in snapshot:
+                self._storage.make_links(snapshot["inputs/links"].shape[1:])
             for name, array in self._storage.arrays().items():
                 array[: self.time] = snapshot[f"inputs/{name}"]
         for name, array in self._entries.items():
@@ -168,7 +171,7 @@ class Diary:
             self._entries[name] = fresh
 
 
-_NUMBERS = ("log_prob", "value", "reward", "weight", "dies")
+_NUMBERS = ("log_prob", "value", "reward", "weight", "there", "dies")
 
 
 def _flat(array: FloatArray) -> Tensor:
@@ -189,11 +192,15 @@ def places_of(spans: Sequence[Sequence[Span]]) -> tuple[IntArray, BoolArray]:
     return first[..., None] + steps, counts
 
 
-def _advantages(reward: Tensor, value: Tensor, dies: Tensor, counts: Tensor, gamma: float, lam: float) -> Tensor:
-    """Return generalised advantages [M,K,L,n] within episodes."""
+def _advantages(
+    reward: Tensor, value: Tensor, dies: Tensor, counts: Tensor, acting: Tensor, gamma: float, lam: float
+) -> Tensor:
+    """Return generalised advantages [M,K,L,n] within episodes, of the agents' own decisions."""
     inside = torch.nn.functional.pad(counts[:, :, 1:], (0, 1)).unsqueeze(-1)
     following = torch.where(inside, torch.cat([value[:, :, 1:], value[:, :, -1:]], 2), value)
     lives = 1.0 - dies
     chains = inside * lives
     paid, worth, later, goes_on, chained = (entry.movedim(2, 0) for entry in (reward, value, following, lives, chains))
-    return generalised_advantages(paid, worth, later, goes_on, chained, gamma, lam).movedim(0, 2)
+    acts = torch.nn.functional.pad(acting.movedim(2, 0), (0,) * 7 + (1,))  # no episode goes on after its last step
+    advantage, _ = turn_advantages(paid, worth, later, goes_on, chained, acts, gamma, lam)
+    return advantage.movedim(0, 2)

@@ -33,6 +33,8 @@ class Lived:
     reward: Tensor
     weight: Tensor
     """1 where the agent acted, else 0."""
+    there: Tensor
+    """1 where the agent was there to see what happened, acting or not, else 0."""
     events: Tensor | None
     """[...,slots,V] sums of what happened by kind, for those who predict."""
     known: Tensor | None

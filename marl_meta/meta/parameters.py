@@ -14,10 +14,11 @@ from marl_meta.wording import close_match, listed
 Parameters = dict[str, Tensor]
 """By name, as `nn.Module.named_parameters` has them."""
 
-_HEADS = ("actor.*", "critic.*", "critic_hidden.*")
+_POLICY_HEAD = ("actor.*", "target.*")
+_HEADS = (*_POLICY_HEAD, "critic.*", "critic_hidden.*")
 PARTS: dict[str, tuple[str, ...]] = {
     "all": ("*",),
-    "policy_head": ("actor.*",),
+    "policy_head": _POLICY_HEAD,
     "heads": _HEADS,
     "edges": ("*.lin_edge.*",),
     "norms": ("*.norm.*",),

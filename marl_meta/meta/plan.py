@@ -23,7 +23,8 @@ class Plan(BaseModel):
     adapt: tuple[str, ...] = Field(min_length=1)
     """Parts or patterns of names of the parameters that adapt (`meta.parameters.PARTS`)."""
     inner: Inner
-    """policy: steps along the policy gradient; prediction: of rewards, own changes and displacements; both: the sum."""
+    """policy: steps along the policy gradient; prediction: of rewards, own changes and displacements; both: the sum, of
+    which predictions alone move a context."""
     experience: Literal["episode", "trial"]
     """After each episode steps on it from where the last ended, or steps on the whole trial from the start."""
     steps: PositiveInt

@@ -8,6 +8,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 from torch.export import register_dataclass
+from torch.utils._pytree import tree_map
 
 from marl_meta.meta.parameters import Parameters
 from marl_meta.nets.policy import ActionOutput, GraphTensors, LowerGraph, PolicyOutput, RelationalPolicy
@@ -56,6 +57,35 @@ def run_policy(
     return output
 
 
+def run_with_kind_contexts(
+    policy: RelationalPolicy,
+    parameters: Parameters,
+    tables: Tensor,
+    graph: GraphTensors,
+    state: Tensor,
+    starts: Tensor,
+    action_mask: Tensor,
+) -> PolicyOutput:
+    """Return what `run_policy` does for M tasks that share `parameters` but for their kind contexts [M,kinds,W].
+
+    The other inputs and the output have leading M. All tasks are rows of one batch, on the fused path: several times
+    as fast as one network for each, and differentiable once, in `parameters` alone.
+    """
+    tasks = len(tables)
+    graph = _with_kind_context(policy, graph, tables)
+    graph, starts, action_mask = tree_map(_as_rows, (graph, starts, action_mask))
+    inputs = (graph, state.flatten(0, 1), starts, action_mask)
+    output: PolicyOutput = torch.func.functional_call(policy, parameters, inputs, {"path": "fused"}, strict=True)
+    each = replace(output, state=output.state.unsqueeze(0))
+    apart: PolicyOutput = tree_map(lambda entry: entry.unflatten(1, (tasks, -1)).transpose(0, 1), each)
+    return replace(apart, state=apart.state.squeeze(1))
+
+
+def _as_rows(entry: Tensor) -> Tensor:
+    """Return entries [M,T,R,...] of tasks as rows of one batch [T,M*R,...]."""
+    return entry.transpose(0, 1).flatten(1, 2).contiguous()
+
+
 def zero_context(width: int, like: Tensor) -> Parameters:
     """Return a context [C] that says nothing yet (CAVIA, Zintgraf et al. 2019), in the type and place of `like`."""
     return {CONTEXT: like.new_zeros(width)}
@@ -66,14 +96,18 @@ def _with_context(graph: GraphTensors, context: Tensor) -> GraphTensors:
 
 
 def _with_kind_context(policy: RelationalPolicy, graph: GraphTensors, table: Tensor) -> GraphTensors:
-    """Add each kind's row to what is known of its nodes, where that is read: at the last layer."""
+    """Add each kind's row to what is known of its nodes, where that is read: at the last layer.
+
+    `table` is [kinds,W], or [M,kinds,W] for graphs with leading M.
+    """
     first, last = policy.shape.known
     if table.shape[-1] != last - first:
         raise ValueError(f"a context of {table.shape[-1]} features does not fit a policy that reads {last - first}")
     kinds = slice(1, 1 + table.shape[-2])  # nodes begin with a one, then which kind they are: zeros where nobody is
 
     def carried(features: Tensor) -> Tensor:
-        added = features[..., first:last] + features[..., kinds] @ table
+        of_rows = table if table.dim() == 2 else table.view(len(table), *(1,) * (features.dim() - 3), *table.shape[1:])
+        added = features[..., first:last] + features[..., kinds] @ of_rows
         return torch.cat([features[..., :first], added, features[..., last:]], -1)
 
     return replace(graph, own=carried(graph.own), edges=carried(graph.edges))

@@ -224,12 +224,16 @@ class InputStorage:
         """Return room for `steps` observations, with the rows `kept` of this storage at its beginning."""
         other = InputStorage(self.inputs, steps, self._sizes, self.agents, self.shared_view, self._actor_only)
         if self.links is not None:
-            other.links = np.full((steps, *self.links.shape[1:]), -1, np.int16)
+            other.make_links(self.links.shape[1:])
         room = other.arrays()
         for name, array in self.arrays().items():
             rows = array[kept]
             room[name][: len(rows)] = rows
         return other
+
+    def make_links(self, shape: tuple[int, ...]) -> None:
+        """Make room for the links of every step, of `shape` [B,E,L]."""
+        self.links = np.full((len(self.action_mask), *shape), -1, np.int16)
 
     def write(
         self,
@@ -278,7 +282,8 @@ class InputStorage:
         if links is None or targets is None or self.targets is None:
             raise UserError("A policy of linked entities cannot play a game whose observations have no links.")
         if self.links is None:
-            self.links = np.full((len(self.targets), *links.shape), -1, np.int16)
+            self.make_links(links.shape)
+        assert self.links is not None
         self.links[step], self.targets[step] = links, targets
         graph.mask[...] &= observation.acting[:, self.agents, None]
 

@@ -34,6 +34,7 @@ from marl_meta.wording import listed
 MOST_THREADS = 8
 INFERRING = ("belief", "episodic")
 """Meta-learners that learn to infer the hidden rules from the truth."""
+_UNTOLD = ", or, where nobody knows the rules, meta.tell=never meta.gradient.context=8 lets predictions find them"
 DENSE_ENTITIES = 256
 """Up to so many entities the dense path of a layer is the faster one."""
 
@@ -129,7 +130,7 @@ def design_policy(config: Config, layout: Layout) -> PolicyDesign:
         asked = f"meta={meta.name}" if knows else "policy.critic=told" if told else "meta.auxiliary"
         raise UserError(
             f"Config key {asked} needs hidden rules that differ between variants: game.split must name a split of the "
-            "family that has some."
+            f"family that has some{_UNTOLD if meta.by_gradients and knows else ''}."
         )
     latent = meta.name == "varibad"
     if latent and meta.tell != "never":
@@ -237,11 +238,6 @@ def _learners(
     design = design_policy(config, game.layout)
     if config.policy.encoder == "flat":
         design = replace(design, slots=room_of(game.reset().observation.kind, len(game.layout.kinds)))
-    if game.layout.links and (config.meta.by_gradients or config.meta.name in ("finetune", "scratch")):
-        raise UserError(
-            f"Config key meta must not be {config.meta.name} for {config.game.family}, whose entities are linked: "
-            "teams that adapt by gradients cannot read such games."
-        )
     if config.meta.by_gradients and config.train.device != "cpu":
         raise UserError(f"Config key train.device must be cpu for meta={config.meta.name}, not {config.train.device}.")
     learners: dict[str, Learner | GradientLearner] = {}

@@ -167,7 +167,7 @@ class GradientLearner:
         lived, value_before, advantage, target = one_by_one(
             (trials.lived, trials.value, trials.advantage, trials.target)
         )
-        output = each_task(body.judge, adapted, fixed, lived)
+        output = body.judge_each(adapted, fixed, lived)
         log_probs = torch.log_softmax(output.logits, -1)
         log_prob = log_probs.gather(-1, lived.action.unsqueeze(-1)).squeeze(-1)
         counts = lived.weight > 0
@@ -302,8 +302,7 @@ class GradientLearner:
             for key, moving in (("inner_before", before), ("inner_after", after)):
                 found[key] = float(each_task(body.inner_loss, moving, fixed, first).mean())
             old, new = (
-                torch.log_softmax(each_task(body.judge, moving, fixed, last).logits, -1)
-                for moving in (stages[0], stages[-1])
+                torch.log_softmax(body.judge_each(moving, fixed, last).logits, -1) for moving in (stages[0], stages[-1])
             )
             found["adapted_kl"] = float(masked_mean(categorical_kl(old, new), last.weight > 0))
         return found

@@ -16,7 +16,7 @@ from marl_meta.meta.controller import GradientController
 from marl_meta.meta.diary import Span, places_of
 from marl_meta.meta.lived import Lived, arranged
 from marl_meta.meta.parameters import Parameters
-from marl_meta.rl.returns import generalised_advantages
+from marl_meta.rl.returns import turn_advantages
 from marl_meta.rollout import Controller, EpisodeTotals
 from marl_meta.types import BoolArray, FloatArray, IntArray, Snapshot, Step, UserError, VectorGame
 
@@ -192,14 +192,15 @@ class _Record:
         spans: Sequence[Sequence[Span]] = [spans for _, spans, _ in self.whole]
         hidden = torch.from_numpy(np.stack([rules for _, _, rules in self.whole]))
         lived = diary.read(games, spans, plan.gamma, plan.gae_lambda)
-        reward, value = (torch.from_numpy(diary.numbers(name)) for name in ("reward", "value"))
+        reward, value, weight = (torch.from_numpy(diary.numbers(name)) for name in ("reward", "value", "weight"))
         over = torch.from_numpy(np.stack(self._over)).unsqueeze(-1)
         lives = ~torch.from_numpy(np.stack(self._dead)[:, :, seat.agents])
         if seat.controller.inputs.design.clock:
             lives = lives & ~over  # as in `rollout`: who sees the time expects nothing beyond the end
         following = torch.where(over, value, torch.cat([value[1:], value[-1:]]))
         chains = (lives & ~over).float()
-        advantage = generalised_advantages(reward, value, following, lives.float(), chains, seat.gamma, seat.lam)
+        acting = torch.cat([weight, weight[-1:]]) > 0  # what comes after the last step is of no whole trial
+        advantage, _ = turn_advantages(reward, value, following, lives.float(), chains, acting, seat.gamma, seat.lam)
         places, _ = places_of(spans)
         rows = torch.from_numpy(places).clamp(max=len(reward) - 1)
         each = tuple(entry[:, games].flatten(1, 2) for entry in (value, advantage, advantage + value))

@@ -223,6 +223,24 @@ def test_what_a_game_has_is_what_autograd_says(name: str) -> None:
             torch.testing.assert_close(player.parameters[key][index], value, rtol=1e-3, atol=1e-4)
 
 
+def test_a_context_moves_by_predictions_alone() -> None:
+    """Where weights adapt by the policy's gradient beside it, that gradient leaves it alone."""
+    game, player = open_game(), make_player("maml")
+    play(game, player, LENGTH)
+    body = player._body
+    lived = body.read(player._everything, player.diary.read(np.arange(GAMES), player.diary.spans, 0.9, 0.9))
+    one = of_one(side_by_side(lived, 0, 1), 0)
+    slopes = {}
+    for name in ("inner_loss", "prediction_loss", "policy_loss"):
+        leaves = {key: value.clone().requires_grad_() for key, value in player._everything.items()}
+        loss = getattr(body, name)(leaves, one)
+        asked = [leaves["kind_context"], leaves["actor.weight"]]
+        slopes[name] = torch.autograd.grad(loss, asked, materialize_grads=True)
+    assert torch.equal(slopes["inner_loss"][0], slopes["prediction_loss"][0])
+    assert (slopes["policy_loss"][0] != 0).any()
+    assert torch.equal(slopes["inner_loss"][1], slopes["policy_loss"][1])
+
+
 def test_fine_tuning_is_adam_on_each_game() -> None:
     game, player = open_game(), make_player("finetune")
     play(game, player, LENGTH)

@@ -50,7 +50,7 @@ def test_it_reads_back_what_was_written() -> None:
         actions = draws.integers(5, size=(2, 2))
         value, log_prob = draws.random(4, np.float32), draws.random(4, np.float32)
         diary.write(step.observation, np.zeros((2, 2, 0), np.float32), None)
-        diary.note(actions, torch.from_numpy(log_prob), torch.from_numpy(value), step.observation.acting)
+        diary.note(actions, torch.from_numpy(log_prob), torch.from_numpy(value), step.observation)
         step = game.step(actions)
         diary.close(step, None)
         written.append((actions, value.reshape(2, 2), step.reward.copy()))

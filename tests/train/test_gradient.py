@@ -42,12 +42,30 @@ SETTINGS: dict[str, Any] = {
 }
 
 
-UNTOLD = {"meta__tell": "never", "meta__gradient__context": 3}
-"""For learners of contexts, where the rules are one variant's."""
+UNTOLD: dict[str, Any] = {"meta__tell": "never", "meta__gradient__context": 3}
+"""Where the rules are one variant's, and nobody is told them."""
+PLAIN: dict[str, Any] = {
+    "meta__tell": "never",
+    "meta__gradient__inner": "policy",
+    "meta__gradient__experience": "episode",
+    "meta__gradient__steps": 1,
+    "meta__gradient__order": "second",
+    "algorithm__epochs": 4,
+    "algorithm__minibatches": 4,
+    "algorithm__value_weight": 0.2,
+    "algorithm__schedule": "linear",
+}
+"""Steps by the policy's gradient alone."""
+REPTILE: dict[str, Any] = {
+    "meta__gradient__steps": 3,
+    "meta__gradient__order": "first",
+    "meta__gradient__rate": 1.0,
+    "algorithm__learning_rate": 1e-3,
+}
 
 
 def settings(name: str, **changes: Any) -> dict[str, Any]:
-    return {"meta": name, **SETTINGS, **(UNTOLD if name in ("cavia", "leo") else {}), **changes}
+    return {"meta": name, **SETTINGS, **(UNTOLD if name in LEARNERS else {}), **changes}
 
 
 @EACH
@@ -66,6 +84,17 @@ def test_a_flat_encoder_learns_to_adapt_too(overrides: Overrides, name: str) -> 
     folder = train(overrides(**settings(name, policy__encoder="flat")), quiet=True).folder
     found = evaluate(folder, rules={"gatherers": 2, "objects_per_kind": 1, "episode_length": 4}, games_per_variant=2)
     assert found.record()["teams"][0]["team"] == "run"
+
+
+@pytest.mark.parametrize("name", ["cavia", "anil", "leo", "finetune"])
+def test_boards_are_learnt_and_adapted_to(overrides: Overrides, name: str) -> None:
+    rules = "{height: 3, width: 3, in_a_row: 3}"
+    chosen = settings(name, game="connect", policy="board", game__rules=rules, policy__hidden=16, train__horizon=40)
+    both = {"teams__first__learner": "both", "teams__second__learner": "both", "train__steps": 2 * 40 * GAMES}
+    folder = train(overrides(**{**chosen, **both}), quiet=True).folder
+    found = evaluate(folder, rules={"height": 4, "width": 3, "in_a_row": 3}, episodes=2, games_per_variant=2)
+    assert found.record()["teams"][0]["team"] == "run"
+    assert load_team(folder).adapters["both"].plan.kind == {"leo": "latent", "finetune": "finetune"}.get(name, "steps")
 
 
 @pytest.mark.parametrize("name", [*LEARNERS, "finetune", "scratch"])
@@ -175,10 +204,19 @@ def test_guessing_the_rules_is_an_auxiliary_task_of_theirs_too(overrides: Overri
     [
         ("cavia", UNTOLD),
         ("leo", UNTOLD),
-        ("anil", {"meta__gradient__rate": 1.0}),
-        ("partial", {"meta__gradient__rate": 0.3, "algorithm__learning_rate": 5e-3}),
-        ("maml", {"meta__gradient__order": "first"}),
-        ("reptile", {"meta__gradient__rate": 1.0, "algorithm__learning_rate": 1e-3}),
+        ("anil", UNTOLD),
+        ("maml", UNTOLD),
+        ("anil", {**PLAIN, "meta__gradient__adapt": "[policy_head]", "meta__gradient__rate": 1.0}),
+        (
+            "partial",
+            {
+                **PLAIN,
+                "meta__gradient__adapt": "[edges_norms_heads]",
+                "meta__gradient__rate": 0.3,
+                "algorithm__learning_rate": 5e-3,
+            },
+        ),
+        ("reptile", {**PLAIN, **REPTILE}),
     ],
 )
 def test_it_learns_to_find_out_what_no_observation_says(
