@@ -198,8 +198,7 @@ class GradientConfig(_Section):
     context: NotNegative
     """Features of the nodes of each kind of entity that are left to adaptation (part `context`)."""
     inner: Literal["policy", "prediction", "both"]
-    """Loss of the inner steps: the policy gradient's; that of predicting what steps pay, change and displace; both, of
-    which predictions alone move the context."""
+    """Loss of inner steps: the policy gradient's; that of predictions, which alone moves a context; both."""
     experience: Literal["episode", "trial"]
     """Steps on the last episode, going on; or on the whole trial, from the start."""
     window: Positive

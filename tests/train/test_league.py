@@ -303,7 +303,10 @@ def test_who_is_nobody(overrides: Overrides, tmp_path: Path) -> None:
             {"game__rules": "{players: 2}"},
             "league=prioritised needs a game in which teams meet; this one has one team, p",
         ),
-        ({"meta": "maml"}, "Config key league must be none for meta=maml, which learns from whole trials"),
+        (
+            {"meta": "maml", "meta__tell": "never", "meta__gradient__context": 3},
+            "Config key league must be none for meta=maml, which learns from whole trials",
+        ),
         ({"league__share": 0}, "Config key league.share must be a number"),
         ({"league__size": 1}, "Config key league.size must be a whole number of at least 2, not 1"),
         ({"league": "unifrom"}, "Config group league has no option 'unifrom' (did you mean 'uniform'?)"),
