@@ -38,6 +38,7 @@ SETTINGS: dict[str, Any] = {
     "train__horizon": HORIZON,
     "train__steps": 3 * GAMES * HORIZON,
     "algorithm__schedule": "constant",
+    "algorithm__entropy": 0.01,
     "algorithm__entropy_final": 0.01,
 }
 
