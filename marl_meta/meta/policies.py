@@ -68,8 +68,8 @@ def run_with_kind_contexts(
 ) -> PolicyOutput:
     """Return what `run_policy` does for M tasks that share `parameters` but for their kind contexts [M,kinds,W].
 
-    The other inputs and the output have leading M. All tasks are rows of one batch, on the fused path: several times
-    as fast as one network for each, and differentiable once, in `parameters` alone.
+    The other inputs and the output have leading M. All tasks are rows of one batch, on the fused path, which
+    on boards is the faster one; it is differentiable once, in `parameters` alone.
     """
     tasks = len(tables)
     graph = _with_kind_context(policy, graph, tables)

@@ -151,14 +151,15 @@ class RelationalEncoder(nn.Module):
         own = graph.own.flatten(0, 2)
         hidden = operators_of(path).rectified(own, self.lower_input.weight, self.lower_input.bias)
         edges, mask = graph.edges.view(-1, senders, width), graph.mask.view(-1, senders)
-        embeds = 1.0 if graph.embeds is None else graph.embeds.view(steps * views, agents, 1)
+
+        def sent_of(hidden: Tensor) -> Tensor:
+            sent = hidden.view(steps * views, agents, -1)
+            return sent if graph.embeds is None else sent * graph.embeds.view(steps * views, agents, 1)
+
         for index, layer in enumerate(self.lower):
-            sent = None
-            if index:
-                sent = hidden.view(steps * views, agents, -1) * embeds
-            update, _ = layer(hidden, edges, mask, sent, path)
+            update, _ = layer(hidden, edges, mask, sent_of(hidden) if index else None, path)
             hidden = hidden + torch.relu(update)
-        return hidden.view(steps * views, agents, -1) * embeds
+        return sent_of(hidden)
 
 
 def _encoder(
