@@ -11,10 +11,11 @@ from typing import Any
 
 import numpy as np
 
+from marl_meta.interop.actions import ActionCodec, action_codec
 from marl_meta.interop.entry import Environment, make_environment
 from marl_meta.interop.schema_format import Schema
 from marl_meta.interop.schema_maps import ENTITY_FEATURES, Reading, compile_schema, group_of, private_names
-from marl_meta.interop.spaces import ActionCodec, ObservationCodec, action_codec, observation_codec
+from marl_meta.interop.spaces import ObservationCodec, observation_codec
 from marl_meta.interop.turn_based import TurnBased
 from marl_meta.types import BoundRule, IntArray, Layout, SmallIntArray, TeamLayout, UserError
 from marl_meta.wording import listed
@@ -241,7 +242,7 @@ def _layout(
         raise UserError(
             f"{source.entry_point!r} has entities of kind {strange!r}; the family's kinds are {listed(kinds)}."
         )
-    actions = max(codec.count for plan in plans for codec in plan.actions)
+    widest = max((codec for plan in plans for codec in plan.actions), key=lambda codec: codec.count)
     named = source.schema.actions if source.schema is not None else ()
     size = max(codec.size for plan in plans for codec in plan.observations)
     return Layout(
@@ -249,7 +250,7 @@ def _layout(
         teams=tuple(TeamLayout(name=team, kind=kind) for team, kind in roles.items()),
         entity_features=ENTITY_FEATURES if source.schema is not None else (),
         private_features=private_names(source.schema) if source.schema else tuple(f"obs_{i}" for i in range(size)),
-        actions=named if len(named) == actions else tuple(f"action_{i}" for i in range(actions)),
+        actions=named if len(named) == widest.count else widest.names,
         visible_rules=visible_rules,
         hidden_rules=hidden_rules,
     )

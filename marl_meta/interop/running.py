@@ -13,7 +13,7 @@ from marl_meta.interop.plan import GamePlan
 from marl_meta.interop.reconstruct import remember
 from marl_meta.interop.spaces import legal_actions
 from marl_meta.interop.turn_based import TurnBased
-from marl_meta.types import BoolArray, FloatArray, UserError
+from marl_meta.types import BoolArray, FloatArray, IntArray, UserError
 
 
 class RunningGame:
@@ -36,7 +36,7 @@ class RunningGame:
         self.truncated: BoolArray = np.zeros(n, bool)
         self.over = False
         self.seed = 0
-        self.log: list[npt.NDArray[np.int32]] = []
+        self.log: list[IntArray] = []
         """The actions [n] of this episode so far."""
         entities = len(plan.kinds)
         self.places: FloatArray = np.full((entities, 2), np.nan, np.float32)
@@ -69,7 +69,7 @@ class RunningGame:
 
     def step(self, actions: npt.NDArray[np.integer[Any]]) -> None:
         """Play `actions` [n] (those of agents that do not act are ignored)."""
-        played = np.where(self.acting, actions, 0).astype(np.int32)
+        played = np.where(self.acting, actions, 0).astype(np.int64)
         place = {agent: i for i, agent in enumerate(self.plan.agents) if self.acting[i]}
         decoded = {  # in the game's own order, which some games rely on
             agent: self.plan.actions[place[agent]].decode(int(played[place[agent]]))

@@ -1,8 +1,7 @@
-"""Between a game's gymnasium spaces and plain vectors: observations to float32, action numbers to actions."""
+"""From what a game shows its agents to plain vectors, and to masks of legal actions."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,17 +9,14 @@ from typing import Any
 import numpy as np
 from gymnasium import spaces
 
-from marl_meta.types import BoolArray, FloatArray, IntArray, UserError
+from marl_meta.interop.actions import ActionCodec, short
+from marl_meta.types import BoolArray, FloatArray, UserError
 
 LARGEST_OBSERVATION = 16384
 """Numbers in one agent's observation beyond which a game is refused: an image wants a wrapper that shrinks it."""
 
-LARGEST_PRODUCT = 64
-"""Joint actions of a MultiDiscrete space beyond which it is refused rather than flattened."""
-
 _FLAT = (spaces.Box, spaces.Discrete, spaces.MultiDiscrete, spaces.MultiBinary)
 _MASK = "action_mask"
-_ACTIONS = "only Discrete and MultiDiscrete actions are allowed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,37 +45,6 @@ class ObservationCodec:
         return np.stack([self.encode(value) for value in values])
 
 
-@dataclass(frozen=True, slots=True)
-class ActionCodec:
-    """How an action number 0 .. count - 1 becomes one agent's action."""
-
-    space: spaces.Discrete | spaces.MultiDiscrete
-    count: int
-
-    @property
-    def digits(self) -> tuple[IntArray, IntArray] | None:
-        """How many values each part of an action has, and the least of each; None where an action is one number."""
-        if isinstance(self.space, spaces.Discrete):
-            return None
-        return self.space.nvec.astype(np.int64), np.asarray(self.space.start, np.int64)
-
-    def decode(self, number: int) -> Any:
-        """Return the action that the game understands; raises UserError for a number it does not have."""
-        if not 0 <= number < self.count:
-            raise UserError(f"Action {number} does not exist; allowed is 0 to {self.count - 1}.")
-        if isinstance(self.space, spaces.Discrete):
-            return int(self.space.start) + number
-        digits = np.array(np.unravel_index(number, tuple(self.space.nvec.ravel())), dtype=self.space.dtype)
-        return digits.reshape(self.space.shape) + self.space.start
-
-    def encode(self, action: Any) -> int:
-        """Return the number of an action that the game understands: what `decode` makes it of."""
-        if isinstance(self.space, spaces.Discrete):
-            return int(action) - int(self.space.start)
-        digits = (np.asarray(action) - self.space.start).ravel()
-        return int(np.ravel_multi_index(tuple(digits), tuple(self.space.nvec.ravel())))
-
-
 def observation_codec(space: spaces.Space[Any], where: str, *, strict: bool = True) -> ObservationCodec:
     """Return the codec of an agent's observation space, or raise UserError saying which spaces are known.
 
@@ -95,7 +60,7 @@ def observation_codec(space: spaces.Space[Any], where: str, *, strict: bool = Tr
         return ObservationCodec(space=space, size=0, keys=keys, scale=1.0)
     if not flat:
         raise UserError(
-            f"{where} has the observation space {_short(space)}; known are Box, Discrete, MultiDiscrete, MultiBinary, "
+            f"{where} has the observation space {short(space)}; known are Box, Discrete, MultiDiscrete, MultiBinary, "
             "and Dict or Tuple of those, with or without an action_mask."
         )
     if not 0 < size <= LARGEST_OBSERVATION:
@@ -105,22 +70,6 @@ def observation_codec(space: spaces.Space[Any], where: str, *, strict: bool = Tr
         )
     is_bytes = isinstance(space, spaces.Box) and space.dtype == np.uint8
     return ObservationCodec(space=space, size=size, keys=keys, scale=1 / 255 if is_bytes else 1.0)
-
-
-def action_codec(space: spaces.Space[Any], where: str) -> ActionCodec:
-    """Return the codec of an agent's action space, or raise UserError saying which spaces are known."""
-    if isinstance(space, spaces.Discrete):
-        return ActionCodec(space=space, count=int(space.n))
-    if isinstance(space, spaces.MultiDiscrete):
-        count = math.prod(int(n) for n in space.nvec.ravel())
-        if count <= LARGEST_PRODUCT:
-            return ActionCodec(space=space, count=count)
-        raise UserError(
-            f"{where} has a MultiDiscrete action space of {count} joint actions; at most {LARGEST_PRODUCT} are allowed."
-        )
-    if isinstance(space, spaces.Box):
-        raise UserError(f"{where} has continuous actions, {_short(space)}; {_ACTIONS}.")
-    raise UserError(f"{where} has the action space {_short(space)}; {_ACTIONS}.")
 
 
 def action_mask_of(observation: Any) -> Any:
@@ -150,8 +99,3 @@ def _is_flat(space: spaces.Space[Any]) -> bool:
     if isinstance(space, spaces.Tuple):
         return bool(space.spaces) and all(_is_flat(part) for part in space.spaces)
     return isinstance(space, _FLAT)
-
-
-def _short(space: spaces.Space[Any]) -> str:
-    text = " ".join(str(space).split())
-    return text if len(text) <= 80 else text[:77] + "..."

@@ -24,11 +24,11 @@ from marl_meta.games.deck import deal, new_deck
 from marl_meta.games.family import check_integer
 from marl_meta.games.reading import Entry
 from marl_meta.games.rules import variant_id
+from marl_meta.interop.actions import ActionCodec, ContinuousActions
 from marl_meta.interop.observing import observe
 from marl_meta.interop.plan import Arrangement, GamePlan, GameSource, Slots, arrange, plan_game
 from marl_meta.interop.running import RunningGame
 from marl_meta.interop.schemas import load_schema
-from marl_meta.interop.spaces import ActionCodec
 from marl_meta.types import FloatArray, IntArray, Layout, Observation, Snapshot, Step, UserError, Variant
 from marl_meta.wording import listed
 
@@ -232,11 +232,16 @@ class PettingZooVector:
         plan: GamePlan = self._plans[self._variant[b]]
         return plan.actions[plan.agents.index(self._agent_of(b, slot))]
 
+    def continuous(self, b: int, slot: int) -> ContinuousActions | None:
+        """Return what continuous actions of the agent of a slot are, None where it has others."""
+        codec = self.codec(b, slot)
+        return codec if isinstance(codec, ContinuousActions) else None
+
     def snapshot(self) -> Snapshot:
         """Return seeds, counters and the running episodes' actions; `restore` of it plays these again."""
         games = self._running()
         lengths = np.array([len(game.log) for game in games], np.int64)
-        log = np.full((self.num_games, int(lengths.max()), self.num_agents), -1, np.int32)
+        log = np.full((self.num_games, int(lengths.max()), self.num_agents), -1, np.int64)
         for b, game in enumerate(games):
             if game.log:
                 log[b][: len(game.log), self._agent_slots(b)] = np.stack(game.log)

@@ -6,7 +6,7 @@ import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +14,14 @@ import numpy.typing as npt
 from marl_meta.games.connect.planes import board_of, is_board
 from marl_meta.games.family import Family
 from marl_meta.replay.digest import Chain, shown
-from marl_meta.replay.encoding import encode_board, encode_particles, encode_rewards, ends_of, team_returns
+from marl_meta.replay.encoding import (
+    encode_board,
+    encode_numbers,
+    encode_particles,
+    encode_rewards,
+    ends_of,
+    team_returns,
+)
 from marl_meta.replay.packing import pack
 from marl_meta.replay.record import (
     FORMAT,
@@ -98,6 +105,28 @@ class Sight(Protocol):
 
     def scene(self) -> Scene:
         """Return what was kept of an episode."""
+
+
+class Continuous(Protocol):
+    """How the numbers of continuous actions are to be understood (`interop.actions.ContinuousActions`)."""
+
+    @property
+    def count(self) -> int:
+        """How many have names; from here on, numbers are of actions anywhere between the bounds."""
+
+    def decode(self, number: int) -> npt.NDArray[Any]:
+        """Return the action of a number."""
+
+    def encode(self, action: Any) -> int:
+        """Return the number of an action."""
+
+
+@runtime_checkable
+class HasContinuous(Protocol):
+    """A game whose actions may be continuous."""
+
+    def continuous(self, b: int, slot: int) -> Continuous | None:
+        """Return how an agent's are to be understood, None where it has others."""
 
 
 class Recorder:
@@ -242,9 +271,7 @@ class Recorder:
             EpisodeRecord(
                 steps=shape[1],
                 over=over,
-                actions=[
-                    ActionGroup(agents=list(range(shape[0])), chosen=pack(chosen + 1)),
-                ],
+                actions=self._groups(chosen),
                 rewards=encode_rewards(rewards),
                 ends=ends_of(_over_time(diary.terminated, shape, bool), _over_time(diary.truncated, shape, bool)),
                 checks=self._chain.checks(),
@@ -252,6 +279,20 @@ class Recorder:
                 notes=notes or None,
             )
         )
+
+    def _groups(self, chosen: IntArray) -> list[ActionGroup]:
+        """Return what was done [n,T]; by the numbers themselves where somebody did what has no name."""
+        named, groups, game = [], [], self._game
+        for agent, row in enumerate(chosen):
+            codec = game.continuous(self._b, int(self._agents[agent])) if isinstance(game, HasContinuous) else None
+            if codec is None or row.max(initial=-1) < codec.count:
+                named.append(agent)
+                continue
+            acts = [None if number < 0 else codec.decode(int(number)) for number in row]
+            first = next(act for act in acts if act is not None)
+            groups.append(encode_numbers([agent], [acts], str(first.dtype), first.shape))
+        listed = [ActionGroup(agents=named, chosen=pack(chosen[named] + 1))] if named else []
+        return [*listed, *groups]
 
     def _scene(self, diary: _Diary) -> Scene:
         if diary.boards:

@@ -14,7 +14,7 @@ from marl_meta.games import Family, load_family, make_vec
 from marl_meta.replay.decoding import actions_of, places_of, rewards_of
 from marl_meta.replay.digest import CHECK_DIGITS
 from marl_meta.replay.record import EpisodeRecord, GameRecord, ReplayRecord
-from marl_meta.replay.recorder import Recorder, Sight, made_here
+from marl_meta.replay.recorder import HasContinuous, Recorder, Sight, made_here
 from marl_meta.replay.trust import check_trusted
 from marl_meta.resources import families_dirs
 from marl_meta.types import IntArray, UserError, Variant, VectorGame
@@ -72,7 +72,7 @@ def _again_in_batch(record: ReplayRecord, family: str | Path | Family | None) ->
         if len(slots) != record.num_agents:
             return recorder.record(), f"the game has {len(slots)} agents, the replay {record.num_agents}"
         for index, episode in enumerate(record.episodes):
-            actions = _chosen(record, episode)
+            actions = _chosen(record, episode, game, slots)
             for time in range(episode.steps):
                 row = np.zeros((1, game.num_agents), np.int64)
                 row[0, slots] = np.maximum(actions[:, time], 0)
@@ -96,13 +96,20 @@ def _sight_of(game: VectorGame) -> Sight | None:
     return sight_of(game, 0)
 
 
-def _chosen(record: ReplayRecord, episode: EpisodeRecord) -> IntArray:
+def _chosen(record: ReplayRecord, episode: EpisodeRecord, game: VectorGame, slots: IntArray) -> IntArray:
     """Return the actions [N,T] of an episode, -1 where an agent did not act."""
     found = np.full((record.num_agents, episode.steps), -1, np.int64)
     for group in actions_of(record, episode):
-        if group.chosen is None:
-            raise UserError("The replay of a batch's game must have actions that are chosen among few.")
-        found[group.agents] = group.chosen
+        if group.chosen is not None:
+            found[group.agents] = group.chosen
+            continue
+        assert group.numbers is not None  # it has the one or the other
+        for row, agent in enumerate(group.agents.tolist()):
+            codec = game.continuous(0, int(slots[agent])) if isinstance(game, HasContinuous) else None
+            if codec is None:
+                raise UserError("The replay of a batch's game must have actions that are chosen among few.")
+            for time in np.flatnonzero(group.acts[row]):
+                found[agent, time] = codec.encode(group.numbers[row, time])
     return found
 
 

@@ -12,8 +12,9 @@ from typing import Any, Protocol
 import numpy as np
 
 from marl_meta.games.flat import flattener
+from marl_meta.interop.actions import ContinuousActions
 from marl_meta.interop.vector import PettingZooVector
-from marl_meta.tournament.outsiders.player import Action, ActionSpace, Choice, Choices
+from marl_meta.tournament.outsiders.player import Action, ActionSpace, Box, Choice, Choices
 from marl_meta.tournament.outsiders.wire import portable
 from marl_meta.types import Observation, Step, UserError, VectorGame
 
@@ -90,6 +91,9 @@ class OwnTerms:
     def space(self, slot: int) -> ActionSpace:
         """Return the agent's action space."""
         codec = self._game.codec(0, slot)
+        if isinstance(codec, ContinuousActions):
+            low, high = (tuple(np.ravel(bound).astype(float).tolist()) for bound in (codec.space.low, codec.space.high))
+            return Box(tuple(codec.space.shape), low, high)
         if codec.digits is None:
             return Choice(codec.count, start=codec.decode(0))
         sizes, starts = codec.digits

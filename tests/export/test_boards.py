@@ -170,7 +170,8 @@ def test_what_boards_show_of_hidden_rules_is_remembered_as_in_the_engine():
         chosen = mind.act(shown)
         with torch.no_grad():
             logits, known, memory = portable(told(shown, phase), memory)
-        assert int(logits[player].argmax()) == chosen[0, player]
+        # The best move, or one that is as good: a board's mirror image has the same value, and rounding chooses.
+        assert float(logits[player, chosen[0, player]]) == pytest.approx(float(logits[player].max()), abs=1e-5)
         np.testing.assert_allclose(known.numpy(), mind.knowledge()[0], atol=1e-5)
         np.testing.assert_allclose(memory.evidence.numpy(), mind.snapshot()["evidence"], atol=1e-4)
         before = mind.snapshot()["evidence"]

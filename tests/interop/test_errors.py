@@ -18,14 +18,15 @@ CASES = [
     ("tiny_games.py:NOT_CALLABLE", {}, "names a int, which cannot be called"),
     ("tiny_games.py:number", {}, "makes a int, which is no PettingZoo game"),
     ("tiny_games.py:Endless", {}, "without possible_agents; a fixed set of agents is needed"),
-    ("tiny_games.py:continuous", {}, "Agent 'player' .* continuous actions, Box.*; only Discrete and MultiDiscrete"),
-    ("tiny_games.py:binary_actions", {}, "the action space MultiBinary.*; only Discrete and MultiDiscrete"),
+    ("tiny_games.py:unbounded", {}, "Agent 'player' .* continuous actions without bounds, Box.*; only those between"),
+    ("tiny_games.py:many_numbers", {}, "Agent 'player' .* actions of 7 numbers, Box.*; 1 to 6 are allowed"),
+    ("tiny_games.py:text_actions", {}, "the action space Text.*; only Discrete, MultiDiscrete, MultiBinary and Box"),
+    ("tiny_games.py:many_bits", {}, "MultiBinary action space of 128 joint actions; at most 64"),
     ("tiny_games.py:many_actions", {}, "MultiDiscrete action space of 81 joint actions; at most 64"),
     ("tiny_games.py:text", {}, "the observation space Text.*; known are Box, Discrete"),
     ("tiny_games.py:large", {}, "observations of 40000 numbers; 1 to 16384 are allowed .shrink images"),
     ("tiny_games.py:refusing", {"kwargs": {"strength": 9}}, "refuses strength=9: strength 9 is too great"),
     (TAG, {"kwargs": {"colour": 1}}, "refuses colour=1: .*unexpected keyword argument 'colour'"),
-    (TAG, {"kwargs": {"continuous_actions": True}}, "continuous actions"),
     (TAG, {"wrappers": [{"x_size": 3}]}, "needs a key 'wrapper'"),
     (TAG, {"schema": "simple_spread"}, "has no group for agent 'adversary_0'; its patterns are agent_"),
     (TAG, {"schema": "simple_tga"}, "There is no schema 'simple_tga'; allowed are simple_spread, simple_tag"),
@@ -56,7 +57,8 @@ def test_a_mask_of_the_wrong_length_is_refused():
     import numpy as np
     from gymnasium import spaces
 
-    from marl_meta.interop.spaces import action_codec, legal_actions
+    from marl_meta.interop.actions import action_codec
+    from marl_meta.interop.spaces import legal_actions
 
     codec = action_codec(spaces.Discrete(5), "it")
     with pytest.raises(UserError, match="an action mask of 3 entries for 5 actions"):

@@ -316,6 +316,61 @@ def binary_actions():
     return Spaces(action=spaces.MultiBinary(2))
 
 
+def unbounded():
+    return Spaces(action=spaces.Box(-np.inf, np.inf, (2,), np.float32))
+
+
+def many_numbers():
+    return Spaces(action=spaces.Box(-1, 1, (7,), np.float32))
+
+
+def many_bits():
+    return Spaces(action=spaces.MultiBinary(7))
+
+
+def text_actions():
+    return Spaces(action=spaces.Text(5))
+
+
+class Reach(ParallelEnv):
+    """Two sides say where a point is that all are shown: the closer, the more it pays, less what the other is paid."""
+
+    metadata = {"name": "reach", "render_modes": []}
+
+    def __init__(self, length=4, span=1.0):
+        self.possible_agents = ["left_0", "right_0"]
+        self.render_mode = None
+        self.length, self.span = length, span
+
+    def observation_space(self, agent):
+        return spaces.Box(-self.span, self.span, (2,), np.float32)
+
+    def action_space(self, agent):
+        return spaces.Box(-self.span, self.span, (2,), np.float32)
+
+    def _show(self):
+        self.point = self.rng.uniform(-self.span, self.span, 2).astype(np.float32)
+        return {agent: self.point.copy() for agent in self.agents}
+
+    def reset(self, seed=None, options=None):
+        self.rng, self.time, self.agents = np.random.default_rng(seed), 0, list(self.possible_agents)
+        return self._show(), {agent: {} for agent in self.agents}
+
+    def step(self, actions):
+        assert all(self.action_space(agent).contains(action) for agent, action in actions.items())
+        near = {agent: -float(np.abs(action - self.point).sum()) for agent, action in actions.items()}
+        rewards = {"left_0": near["left_0"] - near["right_0"], "right_0": near["right_0"] - near["left_0"]}
+        self.time += 1
+        done = dict.fromkeys(self.agents, self.time == self.length)
+        shown = self._show()
+        if self.time == self.length:
+            self.agents = []
+        return shown, rewards, dict.fromkeys(done, False), done, {agent: {} for agent in done}
+
+    def close(self):
+        pass
+
+
 def text():
     return Spaces(observation=spaces.Text(5))
 

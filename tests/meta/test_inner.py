@@ -182,8 +182,8 @@ def test_adapting_changes_nothing_and_tasks_do_not_meet(case: str) -> None:
     assert all(torch.equal(value, shared[name]) for name, value in parameters_of(module).items())
     order = torch.tensor([3, 0, 4, 1, 2])
     again = adapt(loss, for_tasks(shared, TASKS), [reorder(lived, order)] * 2, rates=0.3)
-    for name, value in adapted.items():
-        assert torch.equal(value[order], again[name])
+    for name, value in adapted.items():  # to the last bit or nearly: some processors multiply by the place in a batch
+        torch.testing.assert_close(value[order], again[name], rtol=1e-5, atol=1e-6)
     # Another task's experience is nobody else's business.
     other = reorder(lived, torch.arange(TASKS))
     other["advantage"][0] *= -5

@@ -288,6 +288,39 @@ def test_a_swiss_tournament_of_three_sides(tmp_path: Path) -> None:
     assert read_results(tmp_path / "t")[0].keys() == played.results.keys()
 
 
+REACHES = """
+def policy(observation, agent):
+    return observation
+"""
+TOO_FAR = """
+def policy(observation, agent):
+    return observation + 3
+"""
+
+
+def test_continuous_actions_are_played_as_they_are_answered(tmp_path: Path) -> None:
+    """Who says just where the point is earns all that there is to earn, as far as 24 bits say where that is."""
+    reaches, far = (code(tmp_path, name, text) for name, text in (("reaches", REACHES), ("far", TOO_FAR)))
+    teams = [f"exact={reaches}:policy", f"again={reaches}:policy", f"far={far}:policy", "random"]
+    played = start(plan_of(teams, "Reach", {"span": 1.0}, {"span": 2.0}, seeds=2), tmp_path / "t")
+    found = conclude(played)
+    assert isinstance(found, Standing)
+    assert set(found.forfeits) == {"far"}
+    reasons = [one.reason for result in played.results.values() for one in result.forfeits]
+    said = r"far's action of \w+_0 has [-.\d]+, which is not between -(1 and 1|2 and 2)"
+    assert all(re.search(said, one) for one in reasons)
+    twins = [one for one in played.results.values() if {name for _, name in one.seating} == {"exact", "again"}]
+    assert twins
+    for series in twins:
+        np.testing.assert_allclose(list(series.returns.values()), 0.0, atol=1e-5)
+    for path in sorted((tmp_path / "t" / "replays").glob("*.gz")):
+        replay = load_replay(path)
+        assert replay.verify(trust=True).same
+        for side, team in enumerate(replay.record.teams):  # who answers in numbers is shown to have
+            (group,) = [group for group in replay.record.episodes[0].actions if side in group.agents]
+            assert (group.numbers is not None) == (team.player in ("exact", "again")) or team.player == "far"
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [
@@ -298,7 +331,7 @@ def test_a_swiss_tournament_of_three_sides(tmp_path: Path) -> None:
         ({"kwargs": ({"colour": 1},)}, "refuses colour=1"),
         ({"sides": {"*": "a|b"}}, "names of sides are without"),
         ({"symbol": "nothing"}, "has no 'nothing'"),
-        ({"symbol": "continuous"}, "continuous actions"),
+        ({"symbol": "unbounded"}, "continuous actions without bounds"),
         ({"symbol": "Duel"}, "is for games of two sides or more; tiny_games has fighter; who is on which side"),
         ({"form": "cross_play"}, "is for games of one side"),
         ({"teams": ["builtin:chase", "random"]}, "hand-written players play families of ours"),

@@ -98,13 +98,15 @@ def _array(who: str, action: object, space: Box) -> Action:
         converted = numbers.astype(np.float32)
     if not np.isfinite(converted).all():
         raise Fault("nan", f"{who} is {_shown(action)}, which is not finite.")
-    for bound, beyond in ((space.low, np.less), (space.high, np.greater)):
-        if bound is None:
-            continue
-        slack = _SLACK * max(1.0, abs(bound)) * (-1 if beyond is np.less else 1)
-        if beyond(converted, bound + slack).any():
-            raise Fault("illegal", f"{who} is {_shown(action)}, which is beyond the bound {bound:g}.")
+    values = converted.ravel().astype(np.float64).tolist()
+    for value, low, high in zip(values, space.low, space.high, strict=True):
+        if not low - _slack(low) <= value <= high + _slack(high):
+            raise Fault("illegal", f"{who} has {value:g}, which is not between {low:g} and {high:g}.")
     return converted
+
+
+def _slack(bound: float) -> float:
+    return _SLACK * max(1.0, abs(bound))
 
 
 def _shown(value: object) -> str:

@@ -65,9 +65,10 @@ class Box:
     """Actions that are arrays of finite numbers (a Box space)."""
 
     shape: tuple[int, ...]
-    low: float | None = None
-    """Of every number; None is no bound."""
-    high: float | None = None
+    low: tuple[float, ...]
+    """The least of each number, row by row."""
+    high: tuple[float, ...]
+    """The most of each."""
 
 
 ActionSpace = Choice | Choices | Box
@@ -120,7 +121,7 @@ def _read_space(record: Mapping[str, Any]) -> ActionSpace:
     shape = tuple(record["shape"])
     if "sizes" in record:
         return Choices(shape, tuple(record["sizes"]), tuple(record["starts"]))
-    return Box(shape, record["low"], record["high"])
+    return Box(shape, tuple(record["low"]), tuple(record["high"]))
 
 
 class Player(Protocol):

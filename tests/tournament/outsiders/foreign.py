@@ -23,7 +23,7 @@ INFO = SeriesInfo(
     games=3,
     own=("red_0", "red_1"),
     agents={"red_0": "red", "red_1": "red", "blue_0": "blue"},
-    actions={"red_0": Choice(4, ("stay", "left", "right", "up")), "red_1": Box((2,), -1.0, 1.0)},
+    actions={"red_0": Choice(4, ("stay", "left", "right", "up")), "red_1": Box((2,), (-1.0, -0.5), (1.0, 1.0))},
     rules={"arena": 1.0},
 )
 OBSERVATIONS: dict[str, Any] = {"red_0": np.arange(6, dtype=np.float32).reshape(2, 3), "red_1": [0.1, 0.2]}

@@ -104,7 +104,7 @@ CASES = {
     0: ("nan", "is nan"), 1: ("nan", "not finite"), 2: ("shape", "no action of red_1"), 3: ("shape", "for 'blue_0'"),
     4: ("illegal", "is 0, which is not allowed now; allowed are 1, 2, 3"), 5: ("illegal", "is 4; there are 0 to 3"),
     6: ("illegal", "is -1"), 7: ("shape", r"the shape \[3\]; it must have \[2\]"), 8: ("shape", "no array of numbers"),
-    9: ("illegal", "beyond the bound 1"), 10: ("shape", "is nothing, which"), 11: ("shape", "is '1'"),
+    9: ("illegal", "has 2, which is not between -1 and 1"), 10: ("shape", "is nothing, which"), 11: ("shape", "is '1'"),
     12: ("shape", "is True"), 13: ("shape", "is 1.5"), 14: ("shape", r"is \[1\]"), 15: ("shape", "no array"),
     16: ("shape", "no array"), 17: ("illegal", "are 0 to 3"), 18: ("shape", "no array"), 19: ("nan", "not finite"),
     20: ("shape", "answered nothing"), 21: ("shape", "answered 3"), 22: ("shape", r"answered \[1, 2\]"),
