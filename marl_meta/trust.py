@@ -7,6 +7,7 @@ of well-known collections of games is taken by name; of any other the user has t
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from marl_meta.resources import is_path
@@ -23,6 +24,27 @@ def is_well_known(entry_point: str) -> bool:
     return any(module == one or module.startswith(f"{one}.") for one in _COLLECTIONS) and symbol in _MAKERS
 
 
+def strange_game(game: Mapping[str, Any]) -> str | None:
+    """Return the code that would be run to play a `family`, or the `entry_point` of one that is called pettingzoo.
+
+    It is None where that is ours, or in a well-known collection.
+    """
+    third_party = game.get("family") == "pettingzoo"
+    code = game.get("entry_point" if third_party else "family")
+    if not isinstance(code, str):
+        return None
+    known = is_well_known(code) if third_party else not is_path(code)
+    return None if known else code
+
+
+def refuse(code: str, file: Path) -> None:
+    """Raise UserError saying that code would be run because a file names it, and how to allow it."""
+    raise UserError(
+        f"To go on, the code of {shorten(code, 300)} would be run, because {file} says so. Where you know what that "
+        "is, say so: --trust (in Python: trust=True)."
+    )
+
+
 def trained_game(trained_on: Mapping[str, Any], say: Mapping[str, str]) -> Mapping[str, Any]:
     """Return the game that a team's file says it was trained on (`Team.trained_on`), empty where it does not say.
 
@@ -32,10 +54,10 @@ def trained_game(trained_on: Mapping[str, Any], say: Mapping[str, str]) -> Mappi
     if not isinstance(game, Mapping):
         return {}
     key = "entry_point" if game.get("family") == "pettingzoo" else "family"
-    code = game.get(key)
-    if not isinstance(code, str):
+    if not isinstance(game.get(key), str):
         return {}
-    if is_path(code) if key == "family" else not is_well_known(code):
+    code = strange_game(game)
+    if code is not None:
         raise UserError(
             f"The team's file says that it was trained on {shorten(code)}, whose code would be run. Where you know "
             f"what that is, name it yourself: {say[key].format(code)}."

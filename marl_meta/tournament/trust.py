@@ -12,9 +12,7 @@ from marl_meta.resources import is_path
 from marl_meta.tournament.entrants import FOREIGN
 from marl_meta.tournament.outsiders.specs import parse
 from marl_meta.tournament.plan import FILE, Plan
-from marl_meta.trust import is_well_known
-from marl_meta.types import UserError
-from marl_meta.wording import shorten
+from marl_meta.trust import is_well_known, refuse
 
 
 def check_trusted(plan: Plan, folder: Path, *, plays: bool = True) -> None:
@@ -30,7 +28,4 @@ def check_trusted(plan: Plan, folder: Path, *, plays: bool = True) -> None:
     if plays:
         strange += [one.spec for one in plan.entrants if parse(f"{one.name}={one.spec}").kind in FOREIGN]
     if strange:
-        raise UserError(
-            f"To go on, the code of {shorten(strange[0], 300)} would be run, because {folder / FILE} says so. Where "
-            "you know what that is, say so: --trust."
-        )
+        refuse(strange[0], folder / FILE)

@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 
 from marl_meta.config import Config
 from marl_meta.files import JsonLines, atomic_write_text, claim_folder
+from marl_meta.trust import strange_game
 from marl_meta.types import UserError
 from marl_meta.wording import one_line
 
@@ -65,7 +67,7 @@ class RunFolder:
 
 def start_folder(config: Config) -> RunFolder:
     """Return the folder of a new run, with its config written; raises UserError when it exists and is not empty."""
-    advice = f"give the run another name (name=NAME), or go on with it (marl-meta train --resume {config.run_dir})"
+    advice = f"give the run another name (name=NAME), or go on with it ({how_to_resume(config.run_dir, config)})"
     folder = RunFolder(claim_folder(config.run_dir, advice))
     atomic_write_text(folder.config, config.to_json())
     return folder
@@ -86,6 +88,12 @@ def open_folder(path: Path) -> tuple[RunFolder, Config]:
     # A folder may have been renamed or moved since: the run is where it lies now.
     moved = config.model_copy(update={"runs_dir": path.parent, "name": path.resolve().name})
     return folder, moved
+
+
+def how_to_resume(path: Path, config: Config) -> str:
+    """Return the command that goes on with the run in a folder."""
+    trust = " --trust" if strange_game(config.game.model_dump()) is not None else ""
+    return f"marl-meta train --resume {quote(str(path))}{trust}"
 
 
 def open_lines(paths: Sequence[Path], offsets: Sequence[int]) -> list[JsonLines]:

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from shlex import quote
 from types import FrameType
 
 from marl_meta.allocator import keep_freed_memory
@@ -16,10 +15,11 @@ from marl_meta.files import atomic_write_text, remove_torn
 from marl_meta.tracking import open_tracker
 from marl_meta.train.build import assemble, resolve
 from marl_meta.train.checkpoint import read_newest
-from marl_meta.train.folder import open_folder, start_folder
+from marl_meta.train.folder import how_to_resume, open_folder, start_folder
 from marl_meta.train.progress import ProgressDisplay
 from marl_meta.train.tracked import track_files
 from marl_meta.train.trainer import Trainer
+from marl_meta.trust import refuse, strange_game
 from marl_meta.types import UserError
 from marl_meta.wording import one_line
 
@@ -48,13 +48,17 @@ def train(overrides: Sequence[str] = (), quiet: bool = False) -> RunResult:
     return _run(Trainer(config, folder, cast), quiet)
 
 
-def resume(path: str | Path, overrides: Sequence[str] = (), quiet: bool = False) -> RunResult:
+def resume(path: str | Path, overrides: Sequence[str] = (), quiet: bool = False, *, trust: bool = False) -> RunResult:
     """Go on with the run in a folder from its newest checkpoint, to the numbers that it would have reached unstopped.
 
-    The only override is `train.steps`, to train for longer than was planned. Raises UserError where the folder holds
-    no run, or no checkpoint that can be read.
+    The only override is `train.steps`, to train for longer than was planned. With `trust` the folder may name any code
+    as the game's, which is then run; else only ours and that of well-known collections. Raises UserError where the
+    folder holds no run, or no checkpoint that can be read.
     """
     folder, config = open_folder(Path(path))
+    strange = strange_game(config.game.model_dump())
+    if strange is not None and not trust:
+        refuse(strange, folder.config)
     remove_torn(folder.path)
     steps = _more_steps(overrides)
     if steps is not None:
@@ -103,7 +107,7 @@ def _run(trainer: Trainer, quiet: bool) -> RunResult:
         if finished:
             display.note(f"Trained {config.name}; the team is {folder.team}")
         else:
-            display.note(f"Stopped and saved. Go on with: marl-meta train --resume {quote(str(folder.path))}")
+            display.note(f"Stopped and saved. Go on with: {how_to_resume(folder.path, config)}")
         track_files(
             tracker, config, folder, {"env_steps": trainer.env_steps, "seed": config.seed, "finished": finished}
         )

@@ -73,7 +73,7 @@ def settings(name: str, **changes: Any) -> dict[str, Any]:
 def test_a_run_goes_on_as_it_was(overrides: Overrides, name: str) -> None:
     whole = train(overrides("whole", **settings(name, train__steps=4 * GAMES * HORIZON)), quiet=True)
     half = train(overrides("half", **settings(name, train__steps=2 * GAMES * HORIZON)), quiet=True)
-    result = resume(half.folder, [f"train.steps={4 * GAMES * HORIZON}"], quiet=True)
+    result = resume(half.folder, [f"train.steps={4 * GAMES * HORIZON}"], quiet=True, trust=True)
     assert (whole.folder / "metrics.jsonl").read_bytes() == (result.folder / "metrics.jsonl").read_bytes()
     lines = [json.loads(line) for line in (whole.folder / "metrics.jsonl").read_text().splitlines()]
     assert {"gatherer/return_ep1", "gatherer/return_ep2", "gatherer/gradient_norm"} <= set(lines[0])

@@ -95,7 +95,7 @@ def test_every_kind_of_learner_goes_on_as_it_was(overrides: Overrides, guess: Pa
         assert len(playing) == 2
         assert len(leaving) == (2 if stop == 4 else 0)
         assert checkpoint.arrays[f"share/{share}/visitors/changed"].all() == (stop != 4)
-    assert resume(half, quiet=True).finished
+    assert resume(half, quiet=True, trust=True).finished
     same(whole, half)
     for folder in sorted((whole / "league").iterdir()):
         one, other = (load_team(run / "league" / folder.name) for run in (whole, half))
@@ -146,7 +146,7 @@ def test_snapshots_stay_as_long_as_a_checkpoint_needs_them(overrides: Overrides)
     expected = (folder / "metrics.jsonl").read_bytes()
     newest_path = max((folder / "checkpoints").iterdir())
     newest_path.write_bytes(b"damaged")  # so that the one before must do
-    resume(folder, quiet=True)
+    resume(folder, quiet=True, trust=True)
     assert (folder / "metrics.jsonl").read_bytes() == expected
 
 
@@ -163,7 +163,7 @@ def test_a_snapshot_that_is_gone(overrides: Overrides, contents: Callable[[Path]
     with pytest.raises(
         UserError, match=r"cannot go on without the member .*000002 of its league: .* is not a team"
     ) as one:
-        resume(folder, ["train.steps=240"], quiet=True)
+        resume(folder, ["train.steps=240"], quiet=True, trust=True)
     assert "\n" not in str(one.value)
     assert contents(folder) == before
 
@@ -174,12 +174,12 @@ def test_a_snapshot_that_is_damaged(overrides: Overrides) -> None:
     whole, tensors = weights.read_bytes(), load_file(weights)
     weights.write_bytes(whole[:-1])
     with pytest.raises(UserError, match=r"cannot go on without the member .*000002 of its league"):
-        resume(folder, ["train.steps=240"], quiet=True)
+        resume(folder, ["train.steps=240"], quiet=True, trust=True)
     save_file({name: array + 1e-3 for name, array in tensors.items()}, weights)
     with pytest.raises(UserError, match=r"weights of the member .*000002 .* are not those that the run saved"):
-        resume(folder, ["train.steps=240"], quiet=True)
+        resume(folder, ["train.steps=240"], quiet=True, trust=True)
     weights.write_bytes(whole)
-    assert resume(folder, ["train.steps=240"], quiet=True).finished
+    assert resume(folder, ["train.steps=240"], quiet=True, trust=True).finished
 
 
 def test_an_anchor_that_is_another_team_now(overrides: Overrides) -> None:
@@ -191,7 +191,7 @@ def test_an_anchor_that_is_another_team_now(overrides: Overrides) -> None:
     assert checkpoint.values["league"]["anchors"][0][0] == "anchor1"
     shutil.copy(anchors[1] / "team" / "weights.safetensors", anchors[0] / "team")
     with pytest.raises(UserError, match="the anchor anchor1 of its league has other weights than before"):
-        resume(folder, ["train.steps=240"], quiet=True)
+        resume(folder, ["train.steps=240"], quiet=True, trust=True)
 
 
 def test_a_run_from_before_there_were_leagues(overrides: Overrides) -> None:
@@ -200,7 +200,7 @@ def test_a_run_from_before_there_were_leagues(overrides: Overrides) -> None:
     values = json.loads((half / "config.json").read_text())
     assert values.pop("league")["name"] == "none"
     (half / "config.json").write_text(json.dumps(values))
-    resume(half, ["train.steps=240"], quiet=True)
+    resume(half, ["train.steps=240"], quiet=True, trust=True)
     same(whole, half)
     assert not (half / "league").exists()
 

@@ -91,7 +91,7 @@ def test_the_tracker_gets_every_iteration_and_the_team(overrides: Overrides, mon
 
     monkeypatch.setattr("marl_meta.train.run.open_tracker", open_spy)
     folder = train(overrides(), quiet=True).folder
-    resume(folder, ["train.steps=288"], quiet=True)
+    resume(folder, ["train.steps=288"], quiet=True, trust=True)
     (first, fresh), (second, again) = spies
     assert (fresh, again) == (None, "abc")  # the resumed run goes on in the same charts
     assert [line[STEP_METRIC] for line in first.logged] == [24.0 * (i + 1) for i in range(10)]

@@ -48,8 +48,8 @@ def start() -> Start:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["marl_meta.train"])
 
-    def begin(function: Callable[..., object], argument: object) -> ForkServerProcess:
-        process = context.Process(target=function, args=(argument,), kwargs={"quiet": True})
+    def begin(function: Callable[..., object], argument: object, **more: bool) -> ForkServerProcess:
+        process = context.Process(target=function, args=(argument,), kwargs={"quiet": True, **more})
         process.start()
         return process
 
@@ -92,7 +92,7 @@ def test_killed_at_any_moment_it_reaches_the_same_numbers(overrides: Overrides, 
         process.join()
         if goal == 3:
             assert not list(folder.glob("checkpoints/*.safetensors"))
-        process = start(resume, folder)
+        process = start(resume, folder, trust=True)
     process.join(120)
     assert process.exitcode == 0
     assert kills >= 4
@@ -123,12 +123,12 @@ def test_ctrl_c_saves_and_says_how_to_go_on(overrides: Overrides, tmp_path: Path
     lines = count_lines(folder)
     assert lines >= 3
     assert process.returncode == 0
-    assert f"Go on with: marl-meta train --resume '{folder}'\n" in err  # one line, ready to be pasted
+    assert f"Go on with: marl-meta train --resume '{folder}' --trust\n" in err  # one line, ready to be pasted
     checkpoint = read_newest(folder / "checkpoints")
     assert checkpoint is not None
     assert checkpoint.values["iteration"] == lines  # nothing that was played is lost
     assert load_team(folder).trained_on["env_steps"] == 24 * lines
-    result = resume(folder, [f"train.steps={24 * (lines + 2)}"], quiet=True)
+    result = resume(folder, [f"train.steps={24 * (lines + 2)}"], quiet=True, trust=True)
     assert result.finished
     assert count_lines(folder) == lines + 2
 
@@ -192,7 +192,7 @@ def test_every_kind_of_game_and_player_goes_on_as_it_was(overrides: Overrides, c
     step = 4 * settings.get("game__num_games", 6)
     whole = train(overrides("whole", **settings, train__steps=6 * step), quiet=True)
     half = train(overrides("half", **settings, train__steps=3 * step), quiet=True)
-    result = resume(half.folder, [f"train.steps={6 * step}"], quiet=True)
+    result = resume(half.folder, [f"train.steps={6 * step}"], quiet=True, trust=True)
     assert result.env_steps == 6 * step
     assert (whole.folder / "metrics.jsonl").read_bytes() == (result.folder / "metrics.jsonl").read_bytes()
 
@@ -208,7 +208,7 @@ def test_a_curriculum_goes_on_as_it_was(overrides: Overrides, game: str) -> None
     decks = [checkpoint.arrays[f"share/{share}/game/deck"] for share in range(2)]
     np.testing.assert_array_equal(*decks)
     assert np.ptp(np.bincount(decks[0])) > 0  # no longer even when it stops
-    result = resume(half.folder, [f"train.steps={12 * 40 * 6}"], quiet=True)
+    result = resume(half.folder, [f"train.steps={12 * 40 * 6}"], quiet=True, trust=True)
     assert (whole.folder / "metrics.jsonl").read_bytes() == (result.folder / "metrics.jsonl").read_bytes()
     for name, array in weights_of(whole.folder).items():
         np.testing.assert_array_equal(array, weights_of(result.folder)[name])
@@ -220,7 +220,7 @@ def test_a_frozen_opponent_goes_on_as_it_was(overrides: Overrides) -> None:
     frozen = {**rules, "teams__rivals__controller": "frozen", "teams__rivals__team": opponent}
     whole = train(overrides("whole", **frozen), quiet=True)
     half = train(overrides("half", **frozen, train__steps=24 * 3), quiet=True)
-    result = resume(half.folder, ["train.steps=240"], quiet=True)
+    result = resume(half.folder, ["train.steps=240"], quiet=True, trust=True)
     assert (whole.folder / "metrics.jsonl").read_bytes() == (result.folder / "metrics.jsonl").read_bytes()
 
 
@@ -235,14 +235,35 @@ def test_who_infers_rules_goes_on_as_it_was(overrides: Overrides, tmp_path: Path
     checkpoint = read_newest(half / "checkpoints")
     assert checkpoint is not None
     assert checkpoint.arrays["share/0/seat/players/passed"].all()
-    assert resume(half, quiet=True).finished
+    assert resume(half, quiet=True, trust=True).finished
     assert (whole / "metrics.jsonl").read_bytes() == (half / "metrics.jsonl").read_bytes()
+
+
+def test_a_folder_does_not_choose_what_code_runs(overrides: Overrides, tmp_path: Path) -> None:
+    """Whoever starts a run has named its game himself; a folder may come from anywhere."""
+    folder = train(overrides(), quiet=True).folder
+    with pytest.raises(UserError, match=r"recall.*would be run, because .*config.json says so. .*--trust"):
+        resume(folder, ["train.steps=480"], quiet=True)
+    (tmp_path / "theirs.py").write_text(f"import pathlib\npathlib.Path({str(tmp_path / 'ran')!r}).touch()\n")
+    config = json.loads((folder / "config.json").read_text())
+    third_party = {"family": "pettingzoo", "entry_point": f"{tmp_path / 'theirs.py'}:env", "split": None, "rules": {}}
+    config["game"] |= third_party
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(UserError, match=r"theirs.py:env' would be run"):
+        resume(folder, quiet=True)
+    assert not (tmp_path / "ran").exists()
+    with pytest.raises(UserError, match=r"has no 'env'"):
+        resume(folder, quiet=True, trust=True)
+    assert (tmp_path / "ran").exists()
+    short = ["game=spread", "train.steps=96", "game.num_games=4", "train.horizon=24", f"runs_dir={tmp_path}"]
+    known = train(short, quiet=True)
+    assert resume(known.folder, ["train.steps=192"], quiet=True).env_steps == 192
 
 
 def test_a_finished_run_stays_as_it_is(overrides: Overrides, contents: Contents) -> None:
     folder = train(overrides(), quiet=True).folder
     before, checkpoint = contents(folder), read_newest(folder / "checkpoints")
-    result = resume(folder, quiet=True)
+    result = resume(folder, quiet=True, trust=True)
     assert (result.finished, result.env_steps) == (True, 240)
     after, same = contents(folder), read_newest(folder / "checkpoints")
     name = "checkpoints/00000010.safetensors"  # it is written again: its header lists the same in any order
@@ -256,15 +277,15 @@ def test_a_finished_run_stays_as_it_is(overrides: Overrides, contents: Contents)
 
 def test_more_steps_are_remembered(overrides: Overrides) -> None:
     folder = train(overrides(), quiet=True).folder
-    resume(folder, ["train.steps=480"], quiet=True)
-    assert resume(folder, quiet=True).env_steps == 480
+    resume(folder, ["train.steps=480"], quiet=True, trust=True)
+    assert resume(folder, quiet=True, trust=True).env_steps == 480
     assert json.loads((folder / "config.json").read_text())["train"]["steps"] == 480
 
 
 def test_no_other_override(overrides: Overrides) -> None:
     folder = train(overrides(), quiet=True).folder
     with pytest.raises(UserError, match=r"override 'seed=2' is not allowed, only train\.steps"):
-        resume(folder, ["seed=2"], quiet=True)
+        resume(folder, ["seed=2"], quiet=True, trust=True)
 
 
 def test_a_run_folder_that_moved(overrides: Overrides, tmp_path: Path) -> None:
@@ -272,7 +293,7 @@ def test_a_run_folder_that_moved(overrides: Overrides, tmp_path: Path) -> None:
     moved = folder.rename(tmp_path / "elsewhere")
     torn = moved / "checkpoints" / f".00000009.safetensors.{os.getpid()}.tmp"
     torn.write_bytes(b"half")  # as a kill leaves it
-    result = resume(moved, ["train.steps=288"], quiet=True)
+    result = resume(moved, ["train.steps=288"], quiet=True, trust=True)
     assert not torn.exists()
     assert (result.folder, result.env_steps) == (moved, 288)
     assert not folder.exists()
@@ -288,7 +309,7 @@ def test_a_damaged_newest_checkpoint_falls_back_to_the_one_before(overrides: Ove
     newest = folder / "checkpoints" / "00000010.safetensors"
     for damage in (newest.read_bytes()[:100], newest.read_bytes()[:-1], b"", b"\0" * 1000):
         newest.write_bytes(damage)
-        assert resume(folder, quiet=True).finished
+        assert resume(folder, quiet=True, trust=True).finished
         assert (folder / "metrics.jsonl").read_bytes() == expected
 
 
@@ -298,7 +319,7 @@ def test_no_checkpoint_that_can_be_read(overrides: Overrides, contents: Contents
         path.write_bytes(b"damaged")
     before = contents(folder)
     with pytest.raises(UserError, match=r"No checkpoint in .*checkpoints can be read \(00000010.safetensors: "):
-        resume(folder, quiet=True)
+        resume(folder, quiet=True, trust=True)
     assert contents(folder) == before
 
 
@@ -308,7 +329,7 @@ def test_a_checkpoint_of_a_newer_version(overrides: Overrides, contents: Content
     save_file({"x": np.zeros(1)}, newest, {"version": str(VERSION + 1), "values": "{}"})
     before = contents(folder)
     with pytest.raises(UserError, match=rf"00000010.safetensors was written by a newer version .*{VERSION + 1}"):
-        resume(folder, quiet=True)
+        resume(folder, quiet=True, trust=True)
     assert contents(folder) == before
 
 
@@ -317,7 +338,7 @@ def test_metrics_that_lack_lines(overrides: Overrides) -> None:
     metrics = folder / "metrics.jsonl"
     metrics.write_bytes(metrics.read_bytes()[:100])
     with pytest.raises(UserError, match=r"metrics.jsonl has 100 bytes, fewer than the \d+ of the checkpoint"):
-        resume(folder, quiet=True)
+        resume(folder, quiet=True, trust=True)
 
 
 @pytest.mark.parametrize(("key", "value"), [("hidden", 16), ("recurrent", "none"), ("critic", "central")])
@@ -327,20 +348,20 @@ def test_a_config_that_no_longer_fits_the_checkpoint(overrides: Overrides, key: 
     config["policy"][key] = value
     (folder / "config.json").write_text(json.dumps(config))
     with pytest.raises(UserError, match="does not fit") as caught:
-        resume(folder, quiet=True)
+        resume(folder, quiet=True, trust=True)
     assert str(folder) in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
 def test_what_is_not_a_run_folder(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="There is no run folder"):
-        resume(tmp_path / "nothing", quiet=True)
+        resume(tmp_path / "nothing", quiet=True, trust=True)
     with pytest.raises(UserError, match=r"is not a run folder.*no config.json"):
-        resume(tmp_path, quiet=True)
+        resume(tmp_path, quiet=True, trust=True)
     for text in (b"", b'{"name": "run", "se', b"\xff\xfe", b"[]", b'{"name": "run"}'):
         (tmp_path / "config.json").write_bytes(text)
         with pytest.raises(UserError, match=r"config\.json") as caught:
-            resume(tmp_path, quiet=True)
+            resume(tmp_path, quiet=True, trust=True)
         assert "\n" not in str(caught.value)
     assert [path.name for path in tmp_path.iterdir()] == ["config.json"]
 
@@ -351,7 +372,7 @@ def test_a_config_of_a_newer_version(overrides: Overrides) -> None:
     config["policy"]["wings"] = 2
     (folder / "config.json").write_text(json.dumps(config))
     with pytest.raises(UserError, match=r"config\.json: policy\.wings is not known"):
-        resume(folder, quiet=True)
+        resume(folder, quiet=True, trust=True)
 
 
 # the checkpoint file itself

@@ -99,7 +99,7 @@ def test_a_resumed_run_leaves_the_same_bytes(tmp_path: Path, contents: Contents,
     assert len(whole) == 3
     for name in list(whole)[1:]:
         (cut / "replays" / name).unlink()
-    resume(cut, quiet=True)
+    resume(cut, quiet=True, trust=True)
     assert contents(cut / "replays") == whole
     assert (cut / "metrics.jsonl").read_bytes() == (folder / "metrics.jsonl").read_bytes()
 
