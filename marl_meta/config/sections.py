@@ -199,6 +199,8 @@ class GradientConfig(_Section):
     """Features of the nodes of each kind of entity that are left to adaptation (part `context`)."""
     inner: Literal["policy", "prediction", "both"]
     """Loss of inner steps: the policy gradient's; that of predictions, which alone moves a context; both."""
+    fit: Literal["steps", "exact"]
+    """How predictions move a context: by gradient steps, or at once to where they are best, by least squares."""
     experience: Literal["episode", "trial"]
     """Steps on the last episode, going on; or on the whole trial, from the start."""
     window: Positive

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from marl_meta.meta.finetune import descend, is_moment, with_moments
+from marl_meta.meta.fitting import Normal, normal_equations, solved
 from marl_meta.meta.inner import Loss, Order, adapt, each_task
 from marl_meta.meta.leo import Leo, LeoAdapted, LeoNoise, adapt_by_latent, draw_noise
 from marl_meta.meta.lived import Lived
@@ -25,7 +26,7 @@ from marl_meta.meta.policies import KIND_CONTEXT, run_policy, run_with_kind_cont
 from marl_meta.nets.events import EventReader
 from marl_meta.nets.inputs import PolicyInputs
 from marl_meta.nets.policy import PolicyOutput, RelationalPolicy
-from marl_meta.nets.prediction import Prediction, Predictor
+from marl_meta.nets.prediction import Prediction, Predictor, Slopes
 from marl_meta.rl.losses import clipped_surrogate, entropy
 from marl_meta.rl.surrogates import masked_mean
 from marl_meta.types import UserError
@@ -62,11 +63,18 @@ class Adapter(nn.Module):
         self.register_buffer("kind_context", torch.zeros(len(kinds), width) if width else None)
         if plan.predicts and not width:
             raise UserError("A team that adapts by predictions needs a context: meta.gradient.context must be above 0.")
+        if plan.fit == "exact" and (plan.kind != "steps" or plan.inner == "policy"):
+            raise UserError(
+                "meta.gradient.fit=exact is of a context that predictions move: meta.gradient.kind must be steps and "
+                "meta.gradient.inner prediction or both."
+            )
         starts = {name: tuple(value.shape) for name, value in policy.named_parameters()}
         if self.kind_context is not None:
             starts[KIND_CONTEXT] = tuple(self.kind_context.shape)
         self.adapted = tuple(select(starts, plan.adapt))
         """Names of the parameters that each game has for itself."""
+        if plan.fit == "exact" and KIND_CONTEXT not in self.adapted:
+            raise UserError("meta.gradient.fit=exact is of a context, which meta.gradient.adapt does not name.")
         self.predictor = None
         if self.reader is not None and plan.inner != "policy":
             self.predictor = Predictor(self.reader, width, plan.predictor, displaces=plan.displaces)
@@ -161,11 +169,15 @@ class Body:
         """Return predictions [L,R] of what came of the steps of one task, that were `read`."""
         assert lived.known is not None
         table = parameters[KIND_CONTEXT] + lived.known / LOUD
-        who = lived.graph.own[..., 1 : 1 + table.shape[-2]]
-        own = (who.unsqueeze(-1) * table).sum(-2, keepdim=True)
+        own = (self._who(table, lived).unsqueeze(-1) * table).sum(-2, keepdim=True)
         known = torch.cat([table, own], -2)
         found: Prediction = self._predicting(parameters, lambda module: module(lived.happened, known))
         return found
+
+    @staticmethod
+    def _who(table: Tensor, lived: Lived) -> Tensor:
+        """Return which kind agents are [L,R,kinds]; zeros where nobody is."""
+        return lived.graph.own[..., 1 : 1 + table.shape[-2]]
 
     def prediction_loss(self, parameters: Parameters, lived: Lived) -> Tensor:
         """Return the mean squared error [] of predicted rewards, of changes, and of displacements in all."""
@@ -237,7 +249,33 @@ class Body:
         if self.plan.experience == "trial":
             now = {name: value.expand(tasks, *value.shape) for name, value in start.items()}
         rates = {name: everything[f"rate.{_key(name)}"].exp() for name in now}
+        if self.plan.fit == "exact":
+            now = {**now, KIND_CONTEXT: self._fitted(now, fixed, lived, rates[KIND_CONTEXT], order)}
+            if len(now) == 1:
+                return now
+            loss, rates[KIND_CONTEXT] = self._of_weights, torch.zeros(())
         return adapt(loss, now, [lived] * self.plan.steps, rates=rates, fixed=fixed, order=order)
+
+    def _fitted(self, now: Parameters, fixed: Parameters, lived: Lived, rate: Tensor, order: Order) -> Tensor:
+        """Return the contexts [M,kinds,W] that explain best what M tasks lived through, from those of `now`.
+
+        The larger `rate` is, the farther they go: it is one over the weight of how far they are from where they were.
+        """
+
+        def of_task(own: Parameters, its: Lived) -> Normal:
+            found = self.predict(own, its)
+            slopes: Slopes = self._predicting(own, lambda module: module.slopes(its.happened))
+            return normal_equations(found, slopes, its, self._who(own[KIND_CONTEXT], its))
+
+        context = now[KIND_CONTEXT]
+        with torch.set_grad_enabled(torch.is_grad_enabled() and order == "second"):
+            equations: Normal = each_task(of_task, {KIND_CONTEXT: context}, fixed, lived)
+            moved = solved(equations, 1.0 / rate).view(context.shape)
+        return context + moved
+
+    def _of_weights(self, parameters: Parameters, lived: Lived) -> Tensor:
+        """Return what is left to go down where a context has been fitted."""
+        return self.policy_loss(_with_context_kept(parameters), lived)
 
     def by_latent(
         self, everything: Parameters, lived: Lived, order: Order, noise: LeoNoise | None = None

@@ -68,7 +68,7 @@ class OutcomeModel(nn.Module):
         """Return the outcomes of steps with sums of events [...,slots,V]: reward, changes, displaced by kind."""
         predictor, happened = self.predictor, self.predictor.read(events)
         slots = events.shape[-2]
-        change = torch.einsum("ph,...h,hl->...pl", predictor.change.weight, happened.own, predictor.moved_known.weight)
+        change = predictor.change_slopes(happened)
         own = torch.zeros(slots, device=events.device)
         own[-1] = 1.0
         touched = torch.tanh(self.touched(events[..., :-1, :][..., self._moved_by])) * self.displaced.weight

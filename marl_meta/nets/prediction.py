@@ -48,6 +48,17 @@ class Happened(NamedTuple):
     """[...,kinds] how many of each kind were displaced."""
 
 
+class Slopes(NamedTuple):
+    """How predictions [...] move with what is known."""
+
+    reward: Tensor
+    """[...,slots,W] with what is known of each kind, last of the agent itself."""
+    change: Tensor
+    """[...,P,W] with what is known of the agent itself."""
+    displaced: Tensor
+    """[...,kinds,2,W] those of each kind, with what is known of it and of the agent itself."""
+
+
 class Predictor(nn.Module):
     """Events of a step and what is known of each kind -> the reward, how private features change, what is displaced."""
 
@@ -95,6 +106,19 @@ class Predictor(nn.Module):
             pairs = torch.cat([of_kinds, known[..., -1:, :].expand(of_kinds.shape)], -1)
             displaced = self.displaced(happened.touched * self.touched_known(pairs)).squeeze(-1)
         return Prediction(reward, change, displaced)
+
+    def slopes(self, happened: Happened) -> Slopes:
+        """Return how the predictions of `forward` move with what is known: the same wherever that is."""
+        touched = happened.touched
+        displaced = touched.new_zeros(*touched.shape[:-1], 2 * self.known.in_features)
+        if self.touched_known is not None and self.displaced is not None:
+            displaced = (touched * self.displaced.weight) @ self.touched_known.weight
+        return Slopes(happened.worth, self.change_slopes(happened), displaced.unflatten(-1, (2, -1)))
+
+    def change_slopes(self, happened: Happened) -> Tensor:
+        """Return how predicted changes move with what is known of the agent itself [...,P,W]."""
+        slopes: Tensor = torch.einsum("ph,...h,hw->...pw", self.change.weight, happened.own, self.moved_known.weight)
+        return slopes
 
 
 def summed(events: Events, rows: int, slots: int) -> FloatArray:

@@ -156,7 +156,7 @@ def make_plan(meta: MetaConfig, algorithm: AlgorithmConfig) -> Plan:
     """Return the plan that a config asks for."""
     chosen = meta.gradient
     return Plan(
-        kind=chosen.kind, adapt=tuple(chosen.adapt), inner=chosen.inner, experience=chosen.experience,
+        kind=chosen.kind, adapt=tuple(chosen.adapt), inner=chosen.inner, fit=chosen.fit, experience=chosen.experience,
         steps=chosen.steps, gamma=algorithm.gamma, gae_lambda=algorithm.gae_lambda, clip=algorithm.clip,
         window=chosen.window, predictor=chosen.predictor, displaces=True, latent=chosen.latent, tuning=chosen.tuning,
         rate=chosen.rate, max_norm=algorithm.max_grad_norm or 1e9, value_weight=algorithm.value_weight,

@@ -25,6 +25,14 @@ RULES = {"gatherers": 2, "objects_per_kind": 1, "object_size": 0.2, "episode_len
 COMMON = {"gamma": 0.9, "gae_lambda": 0.9, "window": 8, "predictor": 8}
 PLANS: dict[str, dict[str, Any]] = {
     "cavia": {"kind": "steps", "adapt": ("context",), "inner": "prediction", "experience": "trial", "steps": 2},
+    "exact": {
+        "kind": "steps", "adapt": ("context",), "inner": "prediction", "experience": "trial", "steps": 1,
+        "fit": "exact", "displaces": True,
+    },
+    "exact beside steps": {
+        "kind": "steps", "adapt": ("policy_head", "context"), "inner": "both", "experience": "episode", "steps": 2,
+        "fit": "exact",
+    },
     "maml": {"kind": "steps", "adapt": ("all",), "inner": "both", "experience": "episode", "steps": 2},
     "anil": {"kind": "steps", "adapt": ("policy_head",), "inner": "policy", "experience": "episode", "steps": 1},
     "partial": {"kind": "steps", "adapt": ("edges", "norms"), "inner": "policy", "experience": "trial", "steps": 1},

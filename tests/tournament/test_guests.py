@@ -212,6 +212,13 @@ def test_a_guest_sees_how_a_game_ended(make_plan: MakePlan, tmp_path: Path) -> N
         (agent,) = shown
         assert over
         assert last[agent] > shown[agent]  # one stone more, or two
+    text = SEES_ENDS.replace("truncations, observations)", "truncations, observed=None)")
+    text = text.replace("if observations", "observations = observed\n        if observations")
+    says = write(tmp_path, "says", text)
+    plan = make_plan(teams=[f"says={says}:Player", "builtin:one_ply"], game="connect", variants=1, seeds=1, games=1)
+    played = start(plan, tmp_path / "u")  # an argument of its own, which nobody else fills
+    assert not (tmp_path / "says.json").exists()
+    assert all(result.forfeits == () for result in played.results.values())
 
 
 def test_nothing_is_left_of_guests(make_plan: MakePlan, tmp_path: Path) -> None:

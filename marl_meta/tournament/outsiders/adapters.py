@@ -13,8 +13,8 @@ from marl_meta.tournament.outsiders.player import SeriesInfo
 from marl_meta.tournament.outsiders.signatures import methods_of, parameters_of
 
 Infos = Mapping[str, Mapping[str, Any]]
-_TOLD = 3
-"""Arguments of an `observe` that wants to know nothing of a game's last observations."""
+_LAST = "observations"
+"""The argument of an `observe` that wants to know what a game showed at its end."""
 
 
 class Struct(dict[str, Any]):
@@ -131,8 +131,8 @@ class Native(Adapter):
     ) -> None:  # fmt: skip
         """Take note of what the step led to."""
         if "observe" in self._has:
-            last = (observations,) if len(self._has["observe"]) > _TOLD else ()
-            self._player.observe(rewards, terminations, truncations, *last)
+            last = {_LAST: observations} if _LAST in self._has["observe"] else {}
+            self._player.observe(rewards, terminations, truncations, **last)
 
     def close(self) -> None:
         """Release what it holds."""

@@ -151,7 +151,8 @@ class Player(Protocol):
     ) -> None:  # fmt: skip
         """Take note of what the step led to.
 
-        Where that ended the game `observations` are what its agents see last. Who takes three arguments is not told.
+        Where that ended the game `observations` are what its agents see last. Who has no argument of this name is not
+        told.
         """
 
     def close(self) -> None:
