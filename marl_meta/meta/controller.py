@@ -159,7 +159,7 @@ class GradientController:
         rows = torch.from_numpy(games)
         now = {name: value[rows] for name, value in self.parameters.items()}
         most = max(len(of_game) for of_game in spans)
-        self._updates[games] += self.plan.steps + self.plan.tuning
+        self._updates[games] += self.plan.updates
         changed = self._body.after(self._everything, now, side_by_side(lived, 0, most), "first")
         for name, value in changed.items():
             self.parameters[name][rows] = value.detach()

@@ -62,6 +62,13 @@ class Plan(BaseModel):
         return 1 if self.experience == "episode" else self.window
 
     @property
+    def updates(self) -> int:
+        """How many times parameters move after each episode."""
+        if self.fit == "exact":
+            return 1 if self.inner == "prediction" else 1 + self.steps
+        return self.steps + self.tuning
+
+    @property
     def predicts(self) -> bool:
         """Whether anything of it reads what happened: predictions, or the code of a latent."""
         return self.inner != "policy" or self.kind == "latent"

@@ -112,3 +112,12 @@ def test_what_has_no_context_that_predictions_move_is_refused(changes: dict[str,
     policy, inputs, _ = make_parts("exact")
     with pytest.raises(UserError, match=said):
         Adapter(Plan(**{**COMMON, **PLANS["exact"], **changes}), inputs, policy)
+
+
+def test_it_counts_as_one_update() -> None:
+    player = make_player("exact")
+    play(open_game(), player, LENGTH + 1)
+    assert player._updates.tolist() == [1] * GAMES
+    beside = make_player("exact beside steps")
+    play(open_game(), beside, LENGTH + 1)
+    assert beside._updates.tolist() == [1 + 2] * GAMES
