@@ -200,7 +200,7 @@ class GradientConfig(_Section):
     inner: Literal["policy", "prediction", "both"]
     """Loss of inner steps: the policy gradient's; that of predictions, which alone moves a context; both."""
     fit: Literal["steps", "exact"]
-    """How predictions move a context: by gradient steps, or at once to where they are best, by least squares."""
+    """How predictions move a context: by gradient steps, or at once to the mean of its posterior, in closed form."""
     experience: Literal["episode", "trial"]
     """Steps on the last episode, going on; or on the whole trial, from the start."""
     window: Positive

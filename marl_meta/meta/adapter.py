@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from marl_meta.meta.finetune import descend, is_moment, with_moments
-from marl_meta.meta.fitting import Normal, normal_equations, solved
+from marl_meta.meta.fitting import Normal, Prior, normal_equations
 from marl_meta.meta.inner import Loss, Order, adapt, each_task
 from marl_meta.meta.leo import Leo, LeoAdapted, LeoNoise, adapt_by_latent, draw_noise
 from marl_meta.meta.lived import Lived
@@ -78,6 +78,7 @@ class Adapter(nn.Module):
         self.predictor = None
         if self.reader is not None and plan.inner != "policy":
             self.predictor = Predictor(self.reader, width, plan.predictor, displaces=plan.displaces)
+        self.prior = Prior(inputs.knowledge, kinds, width) if plan.fit == "exact" else None
         self.leo = None
         if plan.kind == "latent":
             assert self.reader is not None
@@ -106,7 +107,7 @@ class Body:
 
     def __init__(self, policy: RelationalPolicy, adapter: Adapter) -> None:
         self.plan, self.adapted = adapter.plan, adapter.adapted
-        self._policy = shell(policy)
+        self._policy, self._prior = shell(policy), adapter.prior
         self._predictor = _Apart(copy.deepcopy(adapter.predictor).to("meta")) if adapter.predictor is not None else None
         self._leo = _Apart(copy.deepcopy(adapter.leo).to("meta")) if adapter.leo is not None else None
 
@@ -259,8 +260,10 @@ class Body:
     def _fitted(self, now: Parameters, fixed: Parameters, lived: Lived, rate: Tensor, order: Order) -> Tensor:
         """Return the contexts [M,kinds,W] that explain best what M tasks lived through, from those of `now`.
 
-        The larger `rate` is, the farther they go: it is one over the weight of how far they are from where they were.
+        The larger `rate` is, the farther they go: it is one over the variance of what predictions leave open.
         """
+        assert self._prior is not None
+        assert lived.known is not None
 
         def of_task(own: Parameters, its: Lived) -> Normal:
             found = self.predict(own, its)
@@ -270,7 +273,8 @@ class Body:
         context = now[KIND_CONTEXT]
         with torch.set_grad_enabled(torch.is_grad_enabled() and order == "second"):
             equations: Normal = each_task(of_task, {KIND_CONTEXT: context}, fixed, lived)
-            moved = solved(equations, 1.0 / rate).view(context.shape)
+            carried = (LOUD * context + lived.known[:, 0, 0]).flatten(1)
+            moved = self._prior.solved(equations, carried, LOUD, 1.0 / rate).view(context.shape)
         return context + moved
 
     def _of_weights(self, parameters: Parameters, lived: Lived) -> Tensor:

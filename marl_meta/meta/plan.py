@@ -26,7 +26,7 @@ class Plan(BaseModel):
     """policy: steps along the policy gradient; prediction: of rewards, own changes and displacements; both: the sum, of
     which predictions alone move a context."""
     fit: Literal["steps", "exact"] = "steps"
-    """How predictions move a context: by gradient steps, or to where they are best (`meta.fitting`)."""
+    """How predictions move a context: by gradient steps, or to the mean of its posterior (`meta.fitting`)."""
     experience: Literal["episode", "trial"]
     """After each episode steps on it from where the last ended, or steps on the whole trial from the start."""
     steps: PositiveInt

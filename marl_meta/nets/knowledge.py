@@ -16,6 +16,8 @@ import numpy.typing as npt
 from marl_meta.kernels import kernel
 from marl_meta.types import BoundRule, FloatArray, IntArray, Layout, SmallIntArray
 
+_NO_VARIANCE = 1e-9
+
 MOST_ORDERINGS = 720
 """Of a rule with more orderings, every position is inferred by itself."""
 
@@ -127,6 +129,30 @@ class Knowledge:
                 knowledge[block.start : block.start + block.size] = shares
                 knowledge[block.start + block.width - 1] = 1.0
         return knowledge
+
+    def spread(self) -> FloatArray:
+        """Return [Q,W] by which standard normal numbers Q make knowledge vary as `ignorance` says that truths do.
+
+        Its square is the covariance of the truth: numbers that may be anything vary by 1, as scaled rules do at most.
+        """
+        covariance = np.zeros((self.width, self.width))
+        for unknown in self.unknowns:
+            drawn = unknown.orderings
+            if drawn is not None:
+                truths = np.zeros((len(drawn), self.width))
+                for place, block in enumerate(unknown.blocks):
+                    truths[np.arange(len(drawn)), block.start + drawn[:, place]] = 1.0
+                covariance += np.cov(truths, rowvar=False, bias=True)
+                continue
+            for block in unknown.blocks:
+                columns = slice(block.start, block.start + max(block.size, 1))
+                share = 1.0 / max(block.size, 1)
+                covariance[columns, columns] = share * np.eye(block.size) - share**2 if block.size else 1.0
+        variances, directions = np.linalg.eigh(covariance)
+        some = variances > _NO_VARIANCE
+        spread = (np.sqrt(variances[some]) * directions[:, some]).T.astype(np.float32)
+        found: FloatArray = np.where(covariance.diagonal() > 0, spread, np.float32(0.0))
+        return found
 
     def doubt(self, knowledge: FloatArray) -> FloatArray:
         """Return how unsure `knowledge` [...,W] is in all [...]: of every rule from 0 (certain) to 1, summed."""

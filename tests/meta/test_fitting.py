@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from marl_meta.meta.adapter import Adapter, Body
-from marl_meta.meta.fitting import Normal, solved
+from marl_meta.games import make_vec
+from marl_meta.meta.adapter import LOUD, Adapter, Body
+from marl_meta.meta.fitting import Normal, Prior
 from marl_meta.meta.inner import each_task
 from marl_meta.meta.lived import Lived, side_by_side
 from marl_meta.meta.parameters import Parameters
 from marl_meta.meta.plan import Plan
 from marl_meta.meta.policies import KIND_CONTEXT
+from marl_meta.nets.inputs import PolicyDesign, PolicyInputs
+from marl_meta.nets.knowledge import Knowledge
+from marl_meta.team import Team, load_team
 from marl_meta.types import UserError
 
 from .test_controller import COMMON, GAMES, LENGTH, PLANS, make_parts, make_player, open_game, play
@@ -47,7 +52,7 @@ def test_it_is_the_least_of_the_loss(known: float) -> None:
 
     def objective(context: torch.Tensor) -> torch.Tensor:
         losses = each_task(body.prediction_loss, {KIND_CONTEXT: context}, fixed, lived)
-        return (losses * count).sum() + RIDGE * (context - begun).square().sum()
+        return (losses * count).sum() + RIDGE * (LOUD * (context - begun)).square().sum()
 
     before, after = (
         torch.autograd.grad(objective(leaf), leaf)[0]
@@ -93,11 +98,62 @@ def test_weights_go_on_by_steps_beside_it() -> None:
     assert torch.equal(alone[KIND_CONTEXT], found[KIND_CONTEXT])
 
 
-def test_equations_without_a_solution_are_held_back() -> None:
-    matrix = torch.diag(torch.tensor([4.0, 0.0])).expand(3, 2, 2)
-    vector = torch.tensor([[4.0, 0.0]]).expand(3, 2)
-    found = solved(Normal(matrix, vector), torch.tensor(1.0))
-    torch.testing.assert_close(found, torch.tensor([[0.8, 0.0]]).expand(3, 2))
+def knowing() -> tuple[Knowledge, tuple[str, ...]]:
+    layout = make_vec("harvest", num_games=1, split="held_out").layout
+    return Knowledge(layout.hidden_rules, layout), layout.kinds
+
+
+def test_contexts_vary_as_truths_do() -> None:
+    """Against the truths of variants: no sum of probabilities moves, and orderings go together."""
+    knowledge, kinds = knowing()
+    prior = Prior(knowledge, kinds, len(knowledge.node_names))
+    game = make_vec("harvest", num_games=4000, split="train", seed=0)
+    tables = knowledge.table(knowledge.truth(game.hidden_rules), kinds).reshape(4000, -1)
+    wanted = np.cov(tables, rowvar=False, bias=True)
+    found = (prior.spread @ prior.spread.T).numpy()
+    varies = np.diag(wanted) > 0
+    np.testing.assert_array_equal(np.diag(found) > 1e-6, varies)
+    np.testing.assert_allclose(found, wanted, atol=0.12)  # the split draws payoffs from all orderings, if not evenly
+    for block in range(len(knowledge.blocks)):
+        members = prior.of_block[:, block].numpy()
+        np.testing.assert_allclose(members @ prior.spread.numpy(), 0.0, atol=1e-5)
+
+
+def test_what_is_believed_is_a_gaussian_posterior() -> None:
+    """Against the formula in terms of covariances; and the more is seen, the less unsure it is."""
+    knowledge, kinds = knowing()
+    width, noise = len(knowledge.node_names), 0.3
+    prior = Prior(knowledge, kinds, width)
+    size = len(kinds) * width
+    rows = torch.randn(2, 12, size, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    rows[1] *= 100.0
+    errors = torch.randn(2, 12, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    carried = torch.from_numpy(knowledge.table(knowledge.ignorance(), kinds)).view(1, -1).expand(2, -1)
+    equations = Normal(rows.mT @ rows, (rows.mT @ errors.unsqueeze(-1)).squeeze(-1))
+    found = 3.0 * prior.solved(equations, carried, 3.0, torch.tensor(noise))
+    covariance = prior.spread.double() @ prior.spread.double().T
+    seen = rows / 3.0
+    gain = covariance @ seen.mT @ torch.linalg.inv(seen @ covariance @ seen.mT + noise * torch.eye(12))
+    mean, left = (gain @ errors.unsqueeze(-1)).squeeze(-1), covariance - gain @ seen @ covariance
+    tells = prior.doubts.sum(1) > 0
+    torch.testing.assert_close(found[:, ~tells], mean[:, ~tells], rtol=1e-5, atol=1e-6)
+    of_block = prior.of_block.double()
+    share = (left.diagonal(dim1=-2, dim2=-1) @ of_block) / (covariance.diagonal() @ of_block)
+    torch.testing.assert_close((carried + found)[:, tells], (share @ prior.doubts.double().T)[:, tells])
+    assert (share[1] < share[0]).all() and (share < 1).all()
+
+
+def test_of_what_is_told_nothing_moves() -> None:
+    knowledge, kinds = knowing()
+    prior = Prior(knowledge, kinds, len(knowledge.node_names) + 2)
+    hidden = sum(len(block.columns) for block in knowledge.blocks)
+    size = prior.spread.shape[0]
+    rows = torch.randn(30, size, generator=torch.Generator().manual_seed(0))
+    told = torch.zeros(1, len(kinds), size // len(kinds))
+    told[..., :-2] = torch.from_numpy(knowledge.table(knowledge.truth(np.zeros(hidden, np.float32)), kinds))
+    moved = prior.solved(Normal((rows.mT @ rows)[None], rows.sum(0)[None]), told.flatten(1), 3.0, torch.tensor(1.0))
+    moved = moved.view(len(kinds), -1)
+    assert (moved[:, :-2] == 0).all() and (moved[:, -2:] != 0).all()
 
 
 @pytest.mark.parametrize(
@@ -121,3 +177,26 @@ def test_it_counts_as_one_update() -> None:
     beside = make_player("exact beside steps")
     play(open_game(), beside, LENGTH + 1)
     assert beside._updates.tolist() == [1 + 2] * GAMES
+
+
+def test_a_saved_team_fits_as_it_did(tmp_path: Path) -> None:
+    layout = make_vec("harvest", num_games=1, split="held_out").layout
+    design = PolicyDesign(hidden=8, heads=2, kinds=layout.kinds, recurrent=False, unknowns=layout.hidden_rules)
+    inputs = PolicyInputs(layout, design)
+    torch.manual_seed(0)
+    policy = inputs.build_policy()
+    adapter = Adapter(Plan(**{**COMMON, **PLANS["exact"]}), inputs, policy)
+    parts = ({"gatherer": design}, {"gatherer": policy}, {"gatherer": "gatherer"})
+    team = Team("fits", layout, *parts, adapters={"gatherer": adapter})
+    team.save(tmp_path / "team")
+    found = []
+    for one in (team, load_team(tmp_path / "team")):
+        game = make_vec("harvest", num_games=2, split="held_out", seed=1, episodes_per_trial=2)
+        player = one.controller(game.layout, seed=3)
+        player.reset(2, np.arange(game.num_agents))
+        step = game.reset()
+        for _ in range(30):
+            step = game.step(player.act(step.observation))
+            player.observe(step)
+        found.append(player.parameters[KIND_CONTEXT])
+    assert torch.equal(*found) and (found[0] != 0).any()
