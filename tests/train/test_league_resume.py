@@ -121,7 +121,7 @@ def test_killed_at_any_moment_it_reaches_the_same_numbers(overrides: Overrides, 
         kills += process.is_alive()
         process.kill()
         process.join()
-        process = context.Process(target=resume, args=(folder,), kwargs={"quiet": True})
+        process = context.Process(target=resume, args=(folder,), kwargs={"quiet": True, "trust": True})
         process.start()
     process.join(120)
     assert process.exitcode == 0
