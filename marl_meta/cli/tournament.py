@@ -31,6 +31,10 @@ _VARIANTS = "At most so many variants of the split, drawn by the seed; by defaul
 _GAMES = "Games of a series: on one variant, against the same opponent, memory kept."
 _SEEDS = "Series of each pairing on each variant and side."
 _REFERENCE = "Of a gauntlet (or as background of the format focal): names of those whom all others meet."
+_LIMIT = (
+    "Limit of entrants from outside, as KEY=VALUE: act_seconds (1), bank_seconds (10, for a series), start_seconds, "
+    "reset_seconds, memory_mib (4096), processes, ... Repeat the option for several."
+)
 _STOP = "Stop once the order is settled (sequential probability ratio test)."
 
 
@@ -73,6 +77,7 @@ def run(  # noqa: PLR0913 (the options of a command)
     deterministic: Annotated[bool, typer.Option("--deterministic", help="Teams take their likeliest action.")] = False,
     replays: Annotated[int, typer.Option(help="Series recorded of each pairing and seating.", min=0)] = 1,
     stop_early: Annotated[bool, typer.Option("--stop-early", help=_STOP)] = False,
+    limit: Annotated[list[str] | None, typer.Option(help=_LIMIT)] = None,
     workers: Workers = 1,
     wandb: Wandb = WandbMode.OFF,
     as_json: AsJson = False,
@@ -87,10 +92,23 @@ def run(  # noqa: PLR0913 (the options of a command)
         game=_chosen_game(game, pettingzoo, kwargs or [None], schema, sides), split=split, form=form.value,
         reference=[one for one in reference.split(",") if one], games=games, seeds=seeds, variants=variants,
         rounds=rounds, seed=seed, deterministic=deterministic, replays=replays, stop_early=stop_early,
+        limits=_chosen_limits(limit or ()),
     )  # fmt: skip
     with progress_bar() as advance:
         played = start(plan, folder, workers=workers, report=advance)
     _conclude(played, wandb, as_json=as_json)
+
+
+def _chosen_limits(texts: Sequence[str]) -> dict[str, float]:
+    """Return the limits that KEY=VALUE say; raises UserError for what is no number."""
+    found: dict[str, float] = {}
+    for text in texts:
+        key, _, value = text.partition("=")
+        try:
+            found[key] = int(value) if value.strip().isdigit() else float(value)
+        except ValueError as error:
+            raise UserError(f"--limit takes KEY=VALUE, such as act_seconds=0.5, not {text!r}.") from error
+    return found
 
 
 def _chosen_game(

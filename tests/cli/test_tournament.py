@@ -41,6 +41,21 @@ def test_names_may_be_given_and_options_repeated(tmp_path: Path) -> None:
     assert {one["name"] for one in json.loads(shown)["entrants"]} == {"one", "two"}
 
 
+def test_limits_of_entrants_from_outside(tmp_path: Path) -> None:
+    slow = tmp_path / "slow.py"
+    slow.write_text("import time\n\n\ndef agent(observation, agent):\n    time.sleep(0.05)\n    return 0\n")
+    game = ["--game", "harvest", "--teams", f"random,slow={slow}:agent", "--variants", "1", "--seeds", "1"]
+    limits = ["--limit", "act_seconds=0.01", "--limit", "bank_seconds=0", "--limit", "memory_mib=2048"]
+    record = json.loads(invoke("run", str(tmp_path / "t"), *game, "--games", "1", *limits, "--json"))
+    assert record["plan"]["limits"] == {"act_seconds": 0.01, "bank_seconds": 0, "memory_mib": 2048}
+    forfeits = {one["name"]: one["forfeits"] for one in record["entrants"]}
+    assert forfeits["slow"] and not forfeits["random"]
+    for wrong, said in (("act_seconds=soon", "KEY=VALUE"), ("patience=1", "There is no limit 'patience'")):
+        with pytest.raises(UserError, match=said):
+            invoke("run", str(tmp_path / "u"), *game, "--limit", wrong)
+    assert not (tmp_path / "u").exists()
+
+
 @pytest.mark.filterwarnings("ignore:The old environment creation API:DeprecationWarning")
 def test_a_third_party_game_and_its_arguments(tmp_path: Path) -> None:
     folder, go = str(tmp_path / "t"), ["--teams", "a=random,b=random", "--games", "1", "--seeds", "2"]
