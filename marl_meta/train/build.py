@@ -267,25 +267,39 @@ def _start_from(learner: Learner | GradientLearner, path: str) -> None:
         # Who is told the rules and who infers them are one network: what infers them stands beside it.
         theirs = replace(theirs, belief=ours.belief)
     if theirs != ours:
-        differs = [one.name for one in fields(ours) if getattr(theirs, one.name) != getattr(ours, one.name)]
-        raise UserError(
-            f"The learner cannot start from {path}: that team's policy has {_values_of(theirs, differs)}, this run's "
-            f"{_values_of(ours, differs)}."
-        )
+        had, wanted = _differences(_entries(theirs), _entries(ours))
+        raise UserError(f"The learner cannot start from {path}: that team's policy has {had}, this run's {wanted}.")
     learner.policy.load_state_dict(team.policies[name].state_dict())
     if learner.belief is not None and name in team.beliefs:
         learner.belief.load_state_dict(team.beliefs[name].state_dict())
     if learner.adapter is not None and name in team.adapters:
         if learner.adapter.plan != team.adapters[name].plan:
-            raise UserError(
-                f"The learner cannot start from {path}: that team adapts by {team.adapters[name].plan}, this run's "
-                f"by {learner.adapter.plan}."
-            )
+            had, wanted = _differences(dict(team.adapters[name].plan), dict(learner.adapter.plan))
+            raise UserError(f"The learner cannot start from {path}: that team adapts by {had}, this run's by {wanted}.")
         learner.adapter.load_state_dict(team.adapters[name].state_dict())
 
 
-def _values_of(design: PolicyDesign, names: Sequence[str]) -> str:
-    return ", ".join(f"{name}={getattr(design, name)!r}" for name in names)
+def _differences(theirs: Mapping[str, object], ours: Mapping[str, object]) -> tuple[str, str]:
+    """Return what two records of one class, by field, have where they differ."""
+    had, wanted = [], []
+    for name, value in theirs.items():
+        if value != ours[name]:
+            short, other = _in_short(value), _in_short(ours[name])
+            same = short == other
+            had.append(f"{name}={repr(value) if same else short}")
+            wanted.append(f"{name}={repr(ours[name]) if same else other}")
+    return ", ".join(had), ", ".join(wanted)
+
+
+def _entries(design: PolicyDesign) -> dict[str, object]:
+    return {field.name: getattr(design, field.name) for field in fields(design)}
+
+
+def _in_short(value: object) -> str:
+    """Return a value as complaints have it: of hidden rules, their names."""
+    if isinstance(value, tuple) and value and all(isinstance(one, BoundRule) for one in value):
+        return f"[{', '.join(dict.fromkeys(one.rule for one in value))}]"
+    return repr(value)
 
 
 def _trial_seat(config: Config, game: VectorGame, learner: GradientLearner, seed: int) -> TrialSeat:

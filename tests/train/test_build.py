@@ -195,8 +195,18 @@ def test_beliefs_of_another_kind_are_no_start(overrides: Overrides) -> None:
 def test_a_learner_does_not_start_from_a_team_that_adapts_otherwise(overrides: Overrides) -> None:
     changes = {"game": GUESS, "meta": "cavia", "game__split": "train", "train__steps": 480, "train__horizon": 12}
     saved = train(overrides("saved", **changes), quiet=True).folder
-    with pytest.raises(UserError, match=r"cannot start from .*saved.*adapts by"):
+    with pytest.raises(
+        UserError, match=r"cannot start from .*saved: that team adapts by steps=5, this run's by steps=2\.$"
+    ):
         cast_of(overrides(**changes, meta__gradient__steps=2, teams__players__team=saved))
+
+
+def test_hidden_rules_that_others_found_out_are_called_by_their_names(overrides: Overrides) -> None:
+    changes = {"game": "harvest", "meta": "oracle", "train__horizon": 5}
+    saved = train(overrides("saved", **changes, game__split="train", train__steps=30), quiet=True).folder
+    said = r"unknowns=\[collision_sign, control, payoff, agents_needed\], this run's unknowns=\[payoff\]\.$"
+    with pytest.raises(UserError, match=said):
+        cast_of(overrides(**changes, game__split="payoffs_train", teams__gatherer__team=saved))
 
 
 def test_a_team_that_does_not_fit_is_no_start(overrides: Overrides) -> None:
