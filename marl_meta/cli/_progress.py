@@ -15,8 +15,11 @@ LINE_SECONDS = 10.0
 
 
 @contextmanager
-def progress_bar() -> Iterator[Report]:
-    """Show what is being played on standard error: a bar in a terminal, a line now and then elsewhere."""
+def progress_bar(unit: str = "episodes") -> Iterator[Report]:
+    """Show what is being played on standard error: a bar in a terminal, a line now and then elsewhere.
+
+    `unit` is what is counted.
+    """
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -31,7 +34,7 @@ def progress_bar() -> Iterator[Report]:
         bar.update(task, completed=done, total=total, description=name)
         if not console.is_terminal and time.monotonic() - last_line > LINE_SECONDS:
             last_line = time.monotonic()
-            console.print(f"playing {name}: {done} of {total} episodes", highlight=False)
+            console.print(f"playing {name}: {done} of {total} {unit}", highlight=False)
 
     with bar:
         yield advance

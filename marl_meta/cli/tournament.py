@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
@@ -23,7 +24,8 @@ tournament = typer.Typer(no_args_is_help=True, help="Let teams meet on variants 
 
 _TEAMS = (
     "Entrants: the folder of a team, zoo:NAME, random, or builtin:NAME (a hand-written player; one for each role: "
-    "builtin:chase+flee); NAME=SPEC gives a name of its own. Repeat the option, or separate them by commas."
+    "builtin:chase+flee), file.py:Symbol or pkg.mod:Symbol, or exec:COMMAND; NAME=SPEC gives a name of its own. Repeat "
+    "the option, or separate them by commas (a comma within one is written twice)."
 )
 _SPLIT = "Split whose variants are played; by default the held-out one for as many sides as the format needs."
 _KWARGS = "Arguments of the third-party game, as JSON; given several times, each is a variant."
@@ -88,15 +90,20 @@ def run(  # noqa: PLR0913 (the options of a command)
     from marl_meta.tournament.running import start
 
     plan = draw_up(
-        teams=[one for text in teams for one in text.split(",")],
+        teams=[one for text in teams for one in _apart(text)],
         game=_chosen_game(game, pettingzoo, kwargs or [None], schema, sides), split=split, form=form.value,
         reference=[one for one in reference.split(",") if one], games=games, seeds=seeds, variants=variants,
         rounds=rounds, seed=seed, deterministic=deterministic, replays=replays, stop_early=stop_early,
         limits=_chosen_limits(limit or ()),
     )  # fmt: skip
-    with progress_bar() as advance:
+    with progress_bar("series") as advance:
         played = start(plan, folder, workers=workers, report=advance)
     _conclude(played, wandb, as_json=as_json)
+
+
+def _apart(text: str) -> list[str]:
+    """Return the specs that a text holds, separated by commas; a double one is a comma of a spec."""
+    return [one.replace(",,", ",") for one in re.split(r"(?<!,),(?!,)", text)]
 
 
 def _chosen_limits(texts: Sequence[str]) -> dict[str, float]:
@@ -104,6 +111,8 @@ def _chosen_limits(texts: Sequence[str]) -> dict[str, float]:
     found: dict[str, float] = {}
     for text in texts:
         key, _, value = text.partition("=")
+        if key in found:
+            raise UserError(f"--limit {key} is given twice.")
         try:
             found[key] = int(value) if value.strip().isdigit() else float(value)
         except ValueError as error:
@@ -134,7 +143,7 @@ def resume(
     from marl_meta.cli._progress import progress_bar
     from marl_meta.tournament.running import resume as go_on
 
-    with progress_bar() as advance:
+    with progress_bar("series") as advance:
         played = go_on(folder, workers=workers, trust=trust, report=advance)
     _conclude(played, wandb, as_json=as_json)
 

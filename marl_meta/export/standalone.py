@@ -243,7 +243,10 @@ def as_function(make: Callable[[], Any]) -> Callable[..., int]:
 def speak_lines(player: StandAlone) -> None:
     """Answer JSON lines on standard input, as Lux AI's kits do: `{step, obs, player, info}` by `{action}`."""
     for line in sys.stdin:
-        message = json.loads(line)
+        try:
+            message = json.loads(line)
+        except ValueError:
+            sys.exit(f"expected a line of JSON with step, obs and info, not {line.strip()[:60]!r}")
         info = message["info"]
         if "rewards" in info and player.agents:
             player.observe(info["rewards"], info["terminations"], info["truncations"], info.get("observations"))

@@ -13,7 +13,6 @@ from marl_meta.games.family import check_integer
 from marl_meta.interop.vector import game_name
 from marl_meta.resources import is_path
 from marl_meta.tournament.arena import lasting_path, third_party_roles, third_party_variants
-from marl_meta.tournament.outsiders.limits import Limits
 from marl_meta.tournament.outsiders.specs import parse_all
 from marl_meta.tournament.plan import FORMATS, SHARED, Plan, ThirdParty
 from marl_meta.types import UserError
@@ -51,7 +50,6 @@ def draw_up(
                 "played."
             )
         played = _of_third_party(game)
-    Limits.of(options.get("limits", {}))  # a complaint now, not when the first of them plays
     entrants = [{"name": spec.name, "spec": spec.text} for spec in parse_all(teams)]
     if form in SHARED and all(one["spec"] != RANDOM for one in entrants):
         entrants.append({"name": RANDOM, "spec": RANDOM})  # 0 on the scale of scores

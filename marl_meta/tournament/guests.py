@@ -19,6 +19,7 @@ from marl_meta.rollout import Controller
 from marl_meta.tournament.arena import Portion
 from marl_meta.tournament.outsiders.player import Fault, FaultKind, SeriesInfo
 from marl_meta.tournament.outsiders.process import ExecPlayer, ForeignPlayer
+from marl_meta.tournament.plan import SHARED
 from marl_meta.tournament.playing import Hall, chunk_seed, seats_of, series_recorders
 from marl_meta.tournament.results import ChunkResult, Forfeit
 from marl_meta.tournament.schedule import Chunk
@@ -42,6 +43,7 @@ def play_with_guests(
     `guests` are those of its entrants who come from outside, by seat.
     """
     variants, games = len(hall.variants), hall.plan.games
+    shared = hall.plan.format in SHARED  # who shares the team has a part in what a game came to
     shape = (variants, len(chunk.seeds), games)
     returns: dict[str, FloatArray] = {seat: np.zeros(shape, np.float32) for seat, _ in chunk.seating}
     forfeits: list[Forfeit] = []
@@ -57,7 +59,7 @@ def play_with_guests(
                 for k in range(games):
                     earned, faults = table.play_game(k)
                     for seat, total in earned.items():
-                        returns[seat][v, s, k] = np.nan if seat in faults else total
+                        returns[seat][v, s, k] = np.nan if seat in faults and not shared else total
                     forfeits += [Forfeit(seat, v, s, k, one.kind, one.sentence) for seat, one in faults.items()]
                 if recorder is not None:
                     series = Series(id=chunk.id, index=v, of=min(hall.plan.replays, variants))

@@ -13,6 +13,7 @@ from marl_meta.evaluate.chart import TEAM_COLORS, ticks
 from marl_meta.evaluate.figure import FAINT, GRID, INK, Area, Dot, Figure, Line, Mark, Text, svg
 from marl_meta.evaluate.robust import Doubles
 from marl_meta.tournament.outsiders.player import FAULTS
+from marl_meta.tournament.plain import percent
 from marl_meta.tournament.plan import ThirdParty
 from marl_meta.tournament.schedule import Seating
 from marl_meta.tournament.standing import Standing
@@ -59,6 +60,11 @@ The Nash average (Balduzzi et al. 2018) is what each scores beyond a half agains
 an entrant do not change it. 0 is as good as any, less is worse.
 """
 
+_SURELY = """
+The probability that the row is stronger than the column, and below it the score that the row is expected to make of a
+series against the column, both by their ratings.
+"""
+
 _WIN, _LOSS = (0, 114, 178), (213, 94, 0)
 
 
@@ -69,6 +75,8 @@ def page(found: Standing, links: Mapping[Seating, Sequence[str]]) -> str:
         f'<div class="figures">{svg(_ratings(found))}{svg(_by_game(found)) if found.by_game else ""}</div>',
         "<h2>Who beats whom</h2>\n<p>The score of the row against the column.</p>",
         _heat_map(found, links),
+        f"<h2>How surely</h2>\n<p>{' '.join(_SURELY.split())}</p>",
+        _better(found),
         "<h2>By rule</h2>\n<p>The score on variants with that value of a rule.</p>",
         _by_rule(found),
         "<h2>By variant</h2>",
@@ -101,6 +109,26 @@ def _heat_map(found: Standing, links: Mapping[Seating, Sequence[str]]) -> str:
     return heat_map(names, names, (matrices[0], matrices[1], matrices[2]), links) + note
 
 
+def _better(found: Standing) -> str:
+    """Return the table of who is stronger than whom how surely, in colors."""
+    names = [found.outcomes.names[i] for i in found.order]
+    better, expected = (array[np.ix_(found.order, found.order)] for array in (found.better, found.expected))
+    lines = []
+    for row, name in enumerate(names):
+        cells = [f'<td class="left">{html.escape(name)}</td>']
+        for sure, score in zip(better[row].tolist(), expected[row].tolist(), strict=True):
+            said = "" if np.isnan(sure) else f'{percent(sure)}<span class="range">{score:.2f}</span>'
+            style = "" if np.isnan(sure) else f' style="background:{_shade(sure)}"'
+            cells.append(f'<td class="cell"{style}>{said}</td>')
+        lines.append(f"<tr>{''.join(cells)}</tr>")
+    return _colored(names, lines)
+
+
+def _colored(columns: Sequence[str], lines: Sequence[str]) -> str:
+    heads = "".join(f"<th>{html.escape(column)}</th>" for column in columns)
+    return f'<div class="wide"><table class="heat"><tr><th></th>{heads}</tr>{"".join(lines)}</table></div>'
+
+
 def heat_map(
     rows: Sequence[str], columns: Sequence[str], matrices: tuple[Doubles, Doubles, Doubles],
     links: Mapping[Seating, Sequence[str]],
@@ -127,8 +155,7 @@ def heat_map(
                 f'<span class="range">{low:.2f} to {high:.2f}</span></td>'
             )
         lines.append(f"<tr>{''.join(cells)}</tr>")
-    heads = "".join(f"<th>{html.escape(column)}</th>" for column in columns)
-    return f'<div class="wide"><table class="heat"><tr><th></th>{heads}</tr>{"".join(lines)}</table></div>'
+    return _colored(columns, lines)
 
 
 def _shade(score: float) -> str:
@@ -249,7 +276,7 @@ def _making(found: Standing) -> Iterator[str]:
     choice = "take their likeliest action" if plan.deterministic else "sample their actions"
     yield f"<li>{plan.seeds} seeds of every variant, all seatings of each; seed {plan.seed}; teams {choice}.</li>"
     yield from (f"<li>{html.escape(' '.join(fact.split()))}</li>" for fact in _METHOD.strip().split("\n\n"))
-    for kind in sorted({kind for kinds in found.forfeits.values() for kind in kinds}):
+    for kind in sorted({kind for fault in found.forfeits.values() for kind in fault.kinds}):
         yield f"<li>Forfeited by {html.escape(kind)}: {html.escape(FAULTS.get(kind, 'not known here'))}.</li>"
     for entrant in plan.entrants:
         weights = f", weights {entrant.weights[:16]}" if entrant.weights else ""

@@ -14,14 +14,13 @@ import numpy as np
 from marl_meta.evaluate.lineup import RANDOM
 from marl_meta.evaluate.robust import Doubles
 from marl_meta.tournament.arena import variants_and_roles
+from marl_meta.tournament.faults import Forfeited, forfeited, forfeits_record, remarks_on
 from marl_meta.tournament.plain import decimal, number, numbers
 from marl_meta.tournament.plan import Plan
 from marl_meta.tournament.running import Played
+from marl_meta.tournament.shared import Teams, returns_of, seen_by, shared_returns
 from marl_meta.tournament.statistics.cooperative import CrossPlay, Scores, cross_play, scores
 from marl_meta.types import UserError, Variant
-
-Teams = Mapping[tuple[str, str], Doubles]
-"""Returns of the whole team [V,n,K], by who had its first and who its second part."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,6 +41,8 @@ class Partners:
     """[M,K] score of each, the mean over its partners other than itself (of one who had none: with itself)."""
     cross: CrossPlay | None
     """None of the format focal."""
+    forfeits: dict[str, Forfeited]
+    """What entrants forfeited, of those who did."""
 
     @property
     def plan(self) -> Plan:
@@ -89,11 +90,13 @@ class Partners:
     @property
     def remarks(self) -> list[str]:
         """What there is to say besides."""
+        said = list(remarks_on(self.forfeits))
         if self.cross is None:
-            return []
+            return said
         gap = self.cross.gap
         bounds = f"({gap.low:.2f} to {gap.high:.2f})"
-        return [f"With partners that they have not trained with teams score {gap.value:.2f} less than alone {bounds}."]
+        alone = f"With partners that they have not trained with teams score {gap.value:.2f} less than alone {bounds}."
+        return [alone, *said]
 
     def record(self) -> dict[str, Any]:
         """Return it as plain values: what `--json` prints."""
@@ -101,7 +104,12 @@ class Partners:
             "title": self.title,
             "plan": self.plan.model_dump(mode="json"),
             "entrants": [
-                {"name": self.names[i], "score": number(self.means[i]), "by_game": numbers(self.by_game[i])}
+                {
+                    "name": self.names[i],
+                    "score": number(self.means[i]),
+                    "by_game": numbers(self.by_game[i]),
+                    **forfeits_record(self.forfeits.get(self.names[i])),
+                }
                 for i in self.order
             ],
             "scores": {
@@ -120,7 +128,7 @@ def partners(played: Played) -> Partners:
     """Return what a tournament of shared teams says; raises UserError where not all of it has been played."""
     plan = played.plan
     variants = variants_and_roles(plan)[0]
-    teams = _teams(played)
+    teams = shared_returns(played)
     names = [entrant.name for entrant in plan.entrants]
     random = next((one.name for one in plan.entrants if one.spec == RANDOM), None)
     if random is None:
@@ -134,16 +142,20 @@ def _cross(
     played: Played, variants: tuple[Variant, ...], teams: Teams, names: list[str], random: str
 ) -> Partners:  # fmt: skip
     own = [name for name in names if name != random] or names
-    floor = _of(played, teams, random, random)
-    best = max((_of(played, teams, name, name) for name in own), key=lambda returns: float(returns.mean()))
-    whole = np.stack([[_of(played, teams, one, other) for other in own] for one in own])
-    found = cross_play(whole.mean(-1), floor.mean(-1), best.mean(-1)) if len(own) > 1 else None
-    alone = scores(np.stack([_of(played, teams, name, name).mean(-1) for name in own]), floor.mean(-1), best.mean(-1))
-    by_game = _by_game(whole, floor, best)
+    floor = returns_of(played, teams, random, random)
+    alone = [returns_of(played, teams, name, name, floor) for name in own]
+    best = max(alone, key=lambda returns: float(returns.mean()))
+    # To each entrant its own forfeits count: of the same games the first and the second may have another view.
+    first = np.stack([[seen_by(played, teams, (one, other), 0, floor) for other in own] for one in own])
+    second = np.stack([[seen_by(played, teams, (one, other), 1, floor) for other in own] for one in own])
+    faults = forfeited(played.results.values())
+    _refuse_nothing(own, floor, best, faults)
+    found = cross_play(first.mean(-1), floor.mean(-1), best.mean(-1)) if len(own) > 1 else None
+    single = scores(np.stack(alone).mean(-1), floor.mean(-1), best.mean(-1))
     return Partners(
         played, variants, tuple(own), tuple(own),
-        alone.score[:, None] if found is None else found.score, alone.low[:, None] if found is None else found.low,
-        alone.high[:, None] if found is None else found.high, by_game, found,
+        single.score[:, None] if found is None else found.score, single.low[:, None] if found is None else found.low,
+        single.high[:, None] if found is None else found.high, _by_game(first, second, floor, best), found, faults,
     )  # fmt: skip
 
 
@@ -154,46 +166,38 @@ def _focal(
     own = [name for name in names if name != random]
     columns: list[Scores] = []
     games = []
+    faults = forfeited(played.results.values())
     for background in reference:
-        floor, best = _of(played, teams, random, background), _of(played, teams, background, background)
-        returns = np.stack([_of(played, teams, name, background) for name in own])
+        floor = returns_of(played, teams, random, background)
+        best = returns_of(played, teams, background, background, floor)
+        _refuse_nothing([background], floor, best, faults)
+        returns = np.stack([seen_by(played, teams, (name, background), 0, floor) for name in own])
         columns.append(scores(returns.mean(-1), floor.mean(-1), best.mean(-1)))
         games.append(_scored(returns, floor, best))
     parts = [np.stack([getattr(one, key) for one in columns], -1) for key in ("score", "low", "high")]
     by_game: Doubles = np.mean(games, 0)
-    return Partners(played, variants, tuple(own), tuple(reference), parts[0], parts[1], parts[2], by_game, None)
+    return Partners(played, variants, tuple(own), tuple(reference), parts[0], parts[1], parts[2], by_game, None, faults)
 
 
-def _teams(played: Played) -> dict[tuple[str, str], Doubles]:
-    """Return the returns of all teams [V,S,K], the seeds in order."""
-    found: dict[tuple[str, str], list[tuple[int, Doubles]]] = {}
-    for one in played.results.values():
-        (first, name), (second, other) = one.seating
-        total = one.returns[first].astype(np.float64) + one.returns[second]
-        found.setdefault((name, other), []).append((one.group, total))
-    return {
-        who: np.concatenate([total for _, total in sorted(parts, key=lambda part: part[0])], axis=1)
-        for who, parts in found.items()
-    }
+def _refuse_nothing(names: list[str], floor: Doubles, best: Doubles, faults: Mapping[str, Forfeited]) -> None:
+    """Raise UserError where those who would be the best forfeited so much that they are no better than random play."""
+    wrong = next((name for name in names if name in faults), None)
+    if wrong is not None and not best.mean() > floor.mean():
+        raise UserError(f"There is nothing to score by: {faults[wrong].remark(wrong)}")
 
 
-def _of(played: Played, teams: Teams, one: str, other: str) -> Doubles:
-    if (one, other) not in teams or teams[one, other].shape[1] < played.plan.seeds:
-        raise UserError(
-            f"{one!r} and {other!r} have not played all of their games; go on: marl-meta tournament resume "
-            f"{played.folder}"
-        )
-    return teams[one, other]
+def _by_game(first: Doubles, second: Doubles, floor: Doubles, best: Doubles) -> Doubles:
+    """Return the score by number of the game [M,K], the mean over other partners and parts.
 
-
-def _by_game(whole: Doubles, floor: Doubles, best: Doubles) -> Doubles:
-    """Return the score by number of the game [M,K] of returns [M,M,V,n,K], the mean over other partners and parts."""
-    M = len(whole)
+    `first` [M,M,V,n,K] are the returns of row and column as the row counts them, `second` as the column does.
+    """
+    M = len(first)
     if M == 1:
-        return _scored(whole[0], floor, best)
-    each = np.stack([_scored(whole[i], floor, best) for i in range(M)])  # [M,M,K]
+        return _scored(first[0], floor, best)
+    mine = np.stack([_scored(first[i], floor, best) for i in range(M)])  # [M,M,K]
+    theirs = np.stack([_scored(second[i], floor, best) for i in range(M)])
     others = ~np.eye(M, dtype=bool)
-    return np.stack([(each[i][others[i]].mean(0) + each[:, i][others[i]].mean(0)) / 2.0 for i in range(M)])
+    return np.stack([(mine[i][others[i]].mean(0) + theirs[:, i][others[i]].mean(0)) / 2.0 for i in range(M)])
 
 
 def _scored(returns: Doubles, floor: Doubles, best: Doubles) -> Doubles:

@@ -25,3 +25,8 @@ def decimal(value: float) -> str:
 def whole(value: float) -> str:
     """Return a rounded number; nothing for NaN."""
     return "" if np.isnan(value) else f"{value:.0f}"
+
+
+def percent(share: float) -> str:
+    """Return a share in whole percents, with no minus before what is rounded to nothing."""
+    return f"{round(100.0 * share) + 0:d}%"

@@ -9,7 +9,10 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from marl_meta.config.complaints import validated
+from marl_meta.evaluate.lineup import RANDOM
 from marl_meta.files import read_json
+from marl_meta.tournament.outsiders.limits import Limits
+from marl_meta.types import UserError
 
 FILE = "plan.json"
 
@@ -102,6 +105,25 @@ class Plan(BaseModel):
             raise ValueError(f"the format {self.format} needs a reference: whom the others are measured by")
         if self.format in ("round_robin", "swiss") and len(names) < 2:
             raise ValueError("at least two entrants are needed to meet")
+        return self
+
+    @model_validator(mode="after")
+    def _fits_the_format(self) -> Plan:
+        if self.reference and self.format not in ("gauntlet", "focal"):
+            raise ValueError(f"a reference is of the formats gauntlet and focal, not of {self.format}")
+        if self.rounds and self.format != "swiss":
+            raise ValueError(f"rounds are of the format swiss, not of {self.format}")
+        others = [one.name for one in self.entrants if one.name not in self.reference]
+        if self.format == "gauntlet" and not others and len(self.reference) < 2:
+            raise ValueError("a gauntlet needs somebody who meets the reference, and there is nobody else")
+        if self.format == "focal" and all(one.spec == RANDOM for one in self.entrants):
+            raise ValueError("the format focal needs an entrant beside random play, which is the 0 of its scores")
+        if len(set(self.variants)) < len(self.variants):
+            raise ValueError("a variant is named twice")
+        try:
+            Limits.of(self.limits)
+        except UserError as error:
+            raise ValueError(str(error).removesuffix(".")) from error
         return self
 
     @property

@@ -73,12 +73,12 @@ def _row(cells: list[str]) -> str:
     return f"| {' | '.join(cell.replace('|', '/') for cell in cells)} |"
 
 
-_SERIES_COLUMNS = ["seat", "entrant", "against", "variant_id", "seed", "game", "return", "forfeit"]
+_SERIES_COLUMNS = ["seat", "entrant", "against", "variant_id", "seed", "game", "return", "forfeit", "reason"]
 
 
 def _series_rows(found: Standing | Partners) -> Iterator[list[object]]:
     for result in sorted(found.played.results.values(), key=lambda one: one.id):
-        faults = {(one.seat, one.variant, one.seed, one.game): one.kind for one in result.forfeits}
+        faults = {(one.seat, one.variant, one.seed, one.game): (one.kind, one.reason) for one in result.forfeits}
         for seat, name in result.seating:
             others = " and ".join(one for other, one in result.seating if other != seat)
             yield from _seat_rows(found, result, seat, (name, others), faults)
@@ -89,7 +89,7 @@ def _seat_rows(
     result: ChunkResult,
     seat: str,
     names: tuple[str, str],
-    faults: dict[tuple[str, int, int, int], str],
+    faults: dict[tuple[str, int, int, int], tuple[str, str]],
 ) -> Iterator[list[object]]:
     earned = result.returns[seat]
     for v, variant in enumerate(found.variants):
@@ -98,7 +98,7 @@ def _seat_rows(
                 value = earned[v, s, game]
                 shown = "" if value != value else round(float(value), 6)  # noqa: PLR0124 (NaN is not itself)
                 yield [
-                    seat, *names, variant.variant_id, seed, game + 1, shown, faults.get((seat, v, s, game), ""),
+                    seat, *names, variant.variant_id, seed, game + 1, shown, *faults.get((seat, v, s, game), ("", "")),
                 ]  # fmt: skip
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from marl_meta.files import JsonLines
+from marl_meta.tournament.plan import Plan
 from marl_meta.tournament.schedule import Chunk, Seating
 from marl_meta.types import FloatArray, UserError
 
@@ -24,7 +25,8 @@ class ChunkResult:
     group: int
     seeds: tuple[int, ...]
     returns: dict[str, FloatArray]
-    """[V,S,K] by seat: the sum over its agents of their returns. NaN where somebody forfeited the game."""
+    """[V,S,K] by seat: the sum over its agents of their returns. NaN where it forfeited the game, unless it shares its
+    team with somebody: then it is what came of the game, random play in its place."""
     forfeits: tuple[Forfeit, ...] = ()
 
     @property
@@ -62,10 +64,11 @@ def _plain(values: FloatArray) -> Any:
     return np.where(np.isnan(rounded), None, rounded).tolist()  # type: ignore[call-overload]  # objects, for JSON's null
 
 
-def read_results(folder: Path) -> tuple[dict[str, ChunkResult], int]:
-    """Return the chunks that were played, by id, and how many bytes of the file they take.
+def read_results(folder: Path, plan: Plan) -> tuple[dict[str, ChunkResult], int]:
+    """Return the chunks of a plan that were played, by id, and how many bytes of the file they take.
 
     What was being written when somebody pulled the plug is left out, and cut off by whoever goes on at that byte.
+    Raises UserError for a line that is no result of this plan.
     """
     path = folder / FILE
     if not path.is_file():
@@ -77,8 +80,10 @@ def read_results(folder: Path) -> tuple[dict[str, ChunkResult], int]:
             break
         try:
             result = _read(json.loads(line))
-        except (KeyError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise UserError(f"{path}, line {number}: this is no result of a tournament.") from error
+        if (wrong := _misfit(result, plan)) is not None:
+            raise UserError(f"{path}, line {number}: this is no result of the plan beside it, {wrong}.")
         found[result.id] = result
         offset += len(line)
     return found, offset
@@ -92,10 +97,32 @@ def _read(record: dict[str, Any]) -> ChunkResult:
     return ChunkResult(
         seating=tuple((seat, name) for seat, name in record["seating"]),
         group=int(record["group"]),
-        seeds=tuple(record["seeds"]),
+        seeds=tuple(int(seed) for seed in record["seeds"]),
         returns=returns,
         forfeits=tuple(Forfeit(*one) for one in record["forfeits"]),
     )
+
+
+def _misfit(result: ChunkResult, plan: Plan) -> str | None:
+    """Return what of a result does not fit a plan; None where all does."""
+    seats = [seat for seat, _ in result.seating]
+    entrants = [entrant.name for entrant in plan.entrants]
+    stranger = next((name for _, name in result.seating if name not in entrants), None)
+    if stranger is not None:
+        return f"which has no entrant {stranger!r}"
+    if len(seats) < 2 or len(set(seats)) < len(seats) or set(result.returns) != set(seats):
+        return "for its seats and its returns are not of the same sides"
+    if not all(0 <= seed < plan.seeds for seed in result.seeds):
+        return f"which has seeds below {plan.seeds}"
+    shape = (len(plan.variants), len(result.seeds), plan.games)
+    if any(values.shape != shape for values in result.returns.values()):
+        return f"by which it has {shape[0]} variants, {shape[1]} seeds and {shape[2]} games"
+    for one in result.forfeits:
+        places = zip((one.variant, one.seed, one.game), shape, strict=True)
+        told = isinstance(one.kind, str) and isinstance(one.reason, str)
+        if one.seat not in seats or not told or not all(isinstance(at, int) and 0 <= at < most for at, most in places):
+            return "for one of its forfeits is of no game that was played"
+    return None
 
 
 def open_results(folder: Path, offset: int) -> JsonLines:

@@ -87,7 +87,7 @@ def resume(folder: Path, *, workers: int = 1, trust: bool = False, report: Repor
         check_trusted(plan, folder)
     remove_torn(folder)
     hall = enter(plan)
-    results, offset = read_results(folder)
+    results, offset = read_results(folder, plan)
     (folder / REPLAYS).mkdir(exist_ok=True)
     total = _series(plan, hall)
     with closing(open_results(folder, offset)) as file:
@@ -113,7 +113,7 @@ def so_far(folder: Path, *, trust: bool = False) -> Played:
     plan = read_plan(folder)
     if not trust:
         check_trusted(plan, folder, plays=False)
-    return Played(folder, plan, read_results(folder)[0])
+    return Played(folder, plan, read_results(folder, plan)[0])
 
 
 def enter(plan: Plan) -> Hall:

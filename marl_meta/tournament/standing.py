@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,16 +11,16 @@ import numpy as np
 from marl_meta.evaluate.adaptation import Interval
 from marl_meta.evaluate.robust import Doubles
 from marl_meta.tournament.arena import variants_and_roles
-from marl_meta.tournament.plain import decimal, number, numbers, whole
+from marl_meta.tournament.faults import Forfeited, forfeited, forfeits_record, remarks_on
+from marl_meta.tournament.plain import decimal, number, numbers, percent, whole
 from marl_meta.tournament.plan import Plan
-from marl_meta.tournament.results import ChunkResult
 from marl_meta.tournament.running import Played
 from marl_meta.tournament.scoring import Meeting, meetings, outcomes, scores
 from marl_meta.tournament.statistics.alpharank import alpha_rank
 from marl_meta.tournament.statistics.cycles import Cycles, Parts, cycles, parts, score_errors
 from marl_meta.tournament.statistics.nash import nash_average, win_rates
 from marl_meta.tournament.statistics.outcomes import Outcomes, PayoffMatrix, payoffs
-from marl_meta.tournament.statistics.ratings import Ratings, bradley_terry
+from marl_meta.tournament.statistics.ratings import Ratings, above, bradley_terry, expected
 from marl_meta.tournament.statistics.series import Series, series
 from marl_meta.types import UserError, Variant
 
@@ -48,8 +47,8 @@ class Standing:
     """Scores by number of the game, of entrants with more than one series."""
     by_variant: Doubles
     """[M,V] mean score of each entrant on each variant."""
-    forfeits: dict[str, Counter[str]]
-    """Games that entrants forfeited, by kind of fault."""
+    forfeits: dict[str, Forfeited]
+    """What entrants forfeited, of those who did."""
 
     @property
     def plan(self) -> Plan:
@@ -99,6 +98,23 @@ class Standing:
         """What there is to say besides."""
         return list(self._remarks())
 
+    @property
+    def expected(self) -> Doubles:
+        """[M,M] score in [0,1] that the row is expected to make of a series against the column, by their ratings."""
+        return self._of_pairs(expected)
+
+    @property
+    def better(self) -> Doubles:
+        """[M,M] probability that the row's strength is above the column's, by the errors of their ratings."""
+        return self._of_pairs(above)
+
+    def _of_pairs(self, function: Callable[[Ratings, int, int], float]) -> Doubles:
+        """Return [M,M] of all pairs, NaN of an entrant and itself."""
+        count = len(self.outcomes.names)
+        return np.array(
+            [[np.nan if i == j else function(self.ratings, i, j) for j in range(count)] for i in range(count)]
+        )
+
     def score(self, i: int) -> float:
         """Return the mean score of an entrant in all of its series."""
         one, other = self.outcomes.first == i, self.outcomes.second == i
@@ -109,20 +125,19 @@ class Standing:
         side, names = self.ratings.side, list(self.roles)
         if side.low > 0 or side.high < 0:
             better = names[0] if side.value > 0 else names[1]
-            yield f"Playing {better} is worth {abs(side.value):.0f} points ({_bounds(side)})."
+            low, high = sorted((abs(side.low), abs(side.high)))
+            yield f"Playing {better} is worth {abs(side.value):.0f} points ({low:.0f} to {high:.0f})."
         yield from self.ratings.notes
         for triple in self.cycles.triples[:5]:
             yield f"A cycle: {triple[0]} beats {triple[1]} beats {triple[2]} beats {triple[0]}."
         circular = self.circular
         if not np.isnan(circular.cyclic) and len(self.outcomes.names) > 2:
-            chance = "" if np.isnan(circular.noise) else f" (by chance alone it would be {circular.noise:.0%})"
-            yield f"{circular.cyclic:.0%} of the differences in scores go round in circles{chance}."
+            chance = "" if np.isnan(circular.noise) else f" (by chance alone it would be {percent(circular.noise)})"
+            yield f"{percent(circular.cyclic)} of the differences in scores go round in circles{chance}."
         for name, own in sorted(self.by_game.items()):
             if own.gain.low > 0:
                 yield f"{name} learns during a series: {_gain(own.gain)} from the first game to the last."
-        for name, kinds in sorted(self.forfeits.items()):
-            said = ", ".join(f"{count} by {kind}" for kind, count in sorted(kinds.items()))
-            yield f"{name} forfeited {sum(kinds.values())} games: {said}."
+        yield from remarks_on(self.forfeits)
         if self.played.settled:
             yield "The order was settled before all series were played; the rest was left out."
 
@@ -140,6 +155,8 @@ class Standing:
                 "high": numbers(self.payoffs.high),
                 "series": self.payoffs.games.tolist(),
             },
+            "expected": numbers(self.expected),
+            "better": numbers(self.better),
             "side_advantage": self.ratings.side.record(),
             "draws": self.ratings.draws.record(),
             "cyclic_share": number(self.circular.cyclic),
@@ -168,7 +185,7 @@ class Standing:
             "area": None if own is None else own.area.record(),
             "alpha_rank": number(self.alpha[i]),
             "nash": number(self.nash[i]),
-            "forfeits": dict(self.forfeits.get(name, {})),
+            **forfeits_record(self.forfeits.get(name)),
         }  # fmt: skip
 
 
@@ -196,7 +213,7 @@ def standing(played: Played) -> Standing:
         circular=parts(matrix.mean - 0.5, score_errors(matrix)),
         by_game=dict(_by_game(found.names, list(meetings(roles, results)))),
         by_variant=_by_variant(found, len(variants)),
-        forfeits=_forfeits(results),
+        forfeits=forfeited(results),
     )
 
 
@@ -218,19 +235,6 @@ def _by_variant(found: Outcomes, variants: int) -> Doubles:
         np.add.at(counts, (who, found.variant), 1.0)
     mean: Doubles = np.divide(sums, counts, out=np.full_like(sums, np.nan), where=counts > 0)
     return mean
-
-
-def _forfeits(results: list[ChunkResult]) -> dict[str, Counter[str]]:
-    found: dict[str, Counter[str]] = {}
-    for result in results:
-        seated = dict(result.seating)
-        for fault in result.forfeits:
-            found.setdefault(seated[fault.seat], Counter())[fault.kind] += 1
-    return found
-
-
-def _bounds(one: Interval) -> str:
-    return f"{one.low:.0f} to {one.high:.0f}"
 
 
 def _gain(one: Interval) -> str:

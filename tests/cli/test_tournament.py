@@ -7,7 +7,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from marl_meta.cli.tournament import tournament
+from marl_meta.cli.tournament import _apart, tournament
 from marl_meta.types import UserError
 
 app = typer.Typer()
@@ -50,10 +50,22 @@ def test_limits_of_entrants_from_outside(tmp_path: Path) -> None:
     assert record["plan"]["limits"] == {"act_seconds": 0.01, "bank_seconds": 0, "memory_mib": 2048}
     forfeits = {one["name"]: one["forfeits"] for one in record["entrants"]}
     assert forfeits["slow"] and not forfeits["random"]
-    for wrong, said in (("act_seconds=soon", "KEY=VALUE"), ("patience=1", "There is no limit 'patience'")):
+    wrongs = [
+        ("act_seconds=soon", "KEY=VALUE"),
+        ("patience=1", "no limit 'patience'"),
+        ("act_seconds=1e12", "to 86400"),
+    ]
+    for wrong, said in wrongs:
         with pytest.raises(UserError, match=said):
             invoke("run", str(tmp_path / "u"), *game, "--limit", wrong)
+    with pytest.raises(UserError, match="--limit act_seconds is given twice"):
+        invoke("run", str(tmp_path / "u"), *game, "--limit", "act_seconds=1", "--limit", "act_seconds=2")
     assert not (tmp_path / "u").exists()
+
+
+def test_a_comma_within_a_spec_is_written_twice() -> None:
+    assert _apart("random,zoo:tag") == ["random", "zoo:tag"]
+    assert _apart("e=exec:./agent --at 1,,2,random") == ["e=exec:./agent --at 1,2", "random"]
 
 
 @pytest.mark.filterwarnings("ignore:The old environment creation API:DeprecationWarning")

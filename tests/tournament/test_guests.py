@@ -92,10 +92,12 @@ def test_who_fails_forfeits_that_game_and_plays_on(make_plan: MakePlan, tmp_path
     assert all(set(replay.record.status) == {"DONE"} for replay in replays)  # the last game went well
     found = conclude(played)
     assert isinstance(found, Standing)
-    assert dict(found.forfeits["fails"]) == {"crash": 4}
-    assert any("fails forfeited 4 games: 4 by crash" in remark for remark in found.remarks)
-    page = write_report(found, tmp_path / "t")[0].read_text()
-    assert "forfeited 4 games" in page
+    assert dict(found.forfeits["fails"].kinds) == {"crash": 4}
+    (remark,) = (one for one in found.remarks if "fails forfeited 4 games: 4 by crash" in one)
+    assert "RuntimeError: broken" in remark
+    texts = {path.name: path.read_text() for path in write_report(found, tmp_path / "t")}
+    assert "forfeited 4 games" in texts["report.html"]
+    assert all("broken" in texts[name] for name in ("report.html", "report.md", "series.csv", "standing.json"))
 
 
 def test_a_replay_says_who_failed_and_what_it_wrote(make_plan: MakePlan, tmp_path: Path) -> None:

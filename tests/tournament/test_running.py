@@ -127,7 +127,7 @@ def test_killed_at_random_moments_it_ends_the_same(make_plan: MakePlan, tmp_path
         done += process.wait() == 0
     resume(folder)
     assert lines(folder) == lines(tmp_path / "whole")
-    whole, killed = (read_results(one)[0] for one in (tmp_path / "whole", folder))
+    whole, killed = (read_results(one, plan)[0] for one in (tmp_path / "whole", folder))
     assert whole.keys() == killed.keys()
     names = {path.name for path in (folder / "replays").iterdir()}
     assert names == {path.name for path in (tmp_path / "whole" / "replays").iterdir()}

@@ -1,9 +1,16 @@
 from __future__ import annotations
 
-import numpy as np
+import json
+from pathlib import Path
+from typing import Any
 
-from marl_meta.tournament.results import ChunkResult, Forfeit, _read
+import numpy as np
+import pytest
+
+from marl_meta.tournament.plan import Plan
+from marl_meta.tournament.results import ChunkResult, Forfeit, _read, read_results
 from marl_meta.tournament.scoring import outcomes, points, scores
+from marl_meta.types import UserError
 
 from .conftest import MakePlan
 
@@ -76,6 +83,41 @@ def test_a_result_is_written_and_read_as_it_is() -> None:
     assert (back.id, back.seating, back.forfeits) == (played.id, played.seating, played.forfeits)
     for seat, values in played.returns.items():
         np.testing.assert_array_equal(back.returns[seat], values)
+
+
+def good_record(plan: Plan) -> dict[str, Any]:
+    shape = (len(plan.variants), plan.seeds, plan.games)
+    fault = Forfeit("rival", 0, 0, 0, "timeout", "it took too long")
+    return result(SAME, ("random", "gather"), (np.zeros(shape), np.ones(shape)), forfeits=(fault,)).record()
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"returns": [1, 2]}, "this is no result of a tournament"),
+        ({"seeds": "ab"}, "this is no result of a tournament"),
+        ({"seeds": [None]}, "this is no result of a tournament"),
+        ({"seeds": [0, 7]}, "has seeds below 2"),
+        ({"returns": {"gatherer": 0.0, "rival": 0.0}}, "has 3 variants, 2 seeds and 2 games"),
+        ({"returns": {"gatherer": [[[0.0]]], "rival": [[[0.0]]]}}, "has 3 variants, 2 seeds and 2 games"),
+        ({"returns": {"gatherer": [[[0.0]]]}}, "not of the same sides"),
+        ({"seating": [["gatherer", "random"], ["rival", "nobody"]]}, "has no entrant 'nobody'"),
+        ({"forfeits": [["judge", 0, 0, 0, "crash", "it crashed"]]}, "one of its forfeits is of no game"),
+        ({"forfeits": [["rival", 0, 0, 9, "crash", "it crashed"]]}, "one of its forfeits is of no game"),
+        ({"forfeits": [["rival", "0", 0, 0, "crash", "it crashed"]]}, "one of its forfeits is of no game"),
+    ],
+)
+def test_what_is_no_result_of_the_plan_says_so(
+    make_plan: MakePlan, tmp_path: Path, change: dict[str, Any], said: str
+) -> None:
+    plan = make_plan()
+    record = good_record(plan)
+    (tmp_path / "results.jsonl").write_text(json.dumps(record) + "\n")
+    found, _ = read_results(tmp_path, plan)
+    assert len(found) == 1
+    (tmp_path / "results.jsonl").write_text(json.dumps(record) + "\n" + json.dumps({**record, **change}) + "\n")
+    with pytest.raises(UserError, match=rf"results\.jsonl, line 2: .*{said}"):
+        read_results(tmp_path, plan)
 
 
 def test_at_a_table_everybody_meets_everybody(make_plan: MakePlan) -> None:

@@ -7,8 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from marl_meta.evaluate.adaptation import Interval
 from marl_meta.tournament.page import page
 from marl_meta.tournament.partners import Partners
+from marl_meta.tournament.plain import percent
 from marl_meta.tournament.report import conclude, write_report
 from marl_meta.tournament.running import Played, so_far, start
 from marl_meta.tournament.standing import Standing, standing
@@ -75,6 +77,29 @@ def test_the_report_says_it_in_every_form(league: Played) -> None:
         assert (league.folder / link).is_file()
     assert len(re.findall(r'href="replays/', html)) == 6  # every cell off the diagonal
     assert "http" not in re.sub(r'xmlns="[^"]+"', "", html)
+
+
+def test_what_a_side_is_worth_lies_within_its_bounds(league: Played) -> None:
+    found = standing(league)
+    for value, low, high in ((172.0, 67.0, 277.0), (-172.0, -277.0, -67.0)):
+        object.__setattr__(found.ratings, "side", Interval(value, low, high))
+        better = "gatherer" if value > 0 else "rival"
+        assert f"Playing {better} is worth 172 points (67 to 277)." in found.remarks
+
+
+def test_who_is_better_how_surely(league: Played) -> None:
+    found = standing(league)
+    one, other = (found.outcomes.names.index(name) for name in ("belief", "gather"))
+    assert found.better[one, other] > 0.99 and found.better[other, one] < 0.01
+    assert found.expected[one, other] > 0.6
+    assert found.expected[one, other] + found.expected[other, one] == pytest.approx(1.0)
+    record = found.record()
+    assert record["better"][one][other] > 0.99 and record["better"][one][one] is None
+    assert "How surely" in page(found, {})
+
+
+def test_no_share_is_minus_nothing() -> None:
+    assert [percent(share) for share in (-0.001, 0.0, 0.126, 1.0)] == ["0%", "0%", "13%", "100%"]
 
 
 def test_names_cannot_bring_markup_into_the_page(league: Played) -> None:

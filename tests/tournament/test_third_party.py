@@ -94,7 +94,7 @@ def test_a_turn_based_game_with_people_from_outside(tmp_path: Path) -> None:
     found = conclude(played)
     assert isinstance(found, Standing)
     assert found.outcomes.names[found.order[0]] == "keeps"  # it plays perfectly
-    assert dict(found.forfeits) == {"greedy": {"illegal": found.forfeits["greedy"]["illegal"]}}
+    assert list(found.forfeits) == ["greedy"] and list(found.forfeits["greedy"].kinds) == ["illegal"]
     reasons = {one.reason for result in played.results.values() for one in result.forfeits}
     assert all(re.search(r"action of player_\d is 6, which is not allowed now; allowed are 4", one) for one in reasons)
     assert found.title == "tiny_games, round robin"
@@ -285,7 +285,7 @@ def test_a_swiss_tournament_of_three_sides(tmp_path: Path) -> None:
     assert len(played.results) == 3 * 2 * 6
     out = {name for name in "abcdefg" if sum(name in table for table in tables) == 3}
     assert len(out) == 4  # each round left another one out
-    assert read_results(tmp_path / "t")[0].keys() == played.results.keys()
+    assert read_results(tmp_path / "t", played.plan)[0].keys() == played.results.keys()
 
 
 REACHES = """

@@ -166,12 +166,16 @@ class Lux(Adapter):
 class Kaggle(Adapter):
     """kaggle-environments: `f(obs)` or `f(obs, config)` for one agent after the other.
 
-    `obs` has `observation` (and `action_mask`, where there is one), `step`, `remainingOverageTime`, `player` (its side)
-    and `agent`; `config` what SeriesInfo.record has, the same as `env_cfg`, `episodes` (K) and `actTimeout`.
+    `obs` has `observation` (and `action_mask`, where there is one), `step`, `remainingOverageTime`, `player` (its
+    side), `agent`, and `reward`, which is what it earned since it was asked last, be it in the game before; `config`
+    what SeriesInfo.record has, the same as `env_cfg`, `episodes` (K) and `actTimeout`.
     """
+
+    observes = True
 
     def __init__(self, function: Callable[..., Any]) -> None:
         self._function = function
+        self._earned: dict[str, float] = {}
         called = function if inspect.isroutine(function) else type(function).__call__
         count = len(parameters_of(called)) - (0 if inspect.isroutine(function) else 1)
         self._given = 2 if count >= 2 else 1
@@ -181,6 +185,7 @@ class Kaggle(Adapter):
         super().start_series(info)
         record, wait = info.record(), info.limits.get("act_seconds")
         self._config = Struct(record, env_cfg=record, episodes=info.games, actTimeout=wait)
+        self._earned = {}
 
     def act(self, observations: Mapping[str, Any], infos: Infos, step: int) -> dict[str, Any]:
         """Return its actions by agent."""
@@ -189,9 +194,18 @@ class Kaggle(Adapter):
             shown = Struct(
                 _shown(observation, infos.get(agent, {})),
                 step=step, remainingOverageTime=self.bank, player=self.info.side, agent=agent,
+                reward=self._earned.pop(agent, 0.0),
             )  # fmt: skip
             actions[agent] = self._function(*(shown, self._config)[: self._given])
         return actions
+
+    def observe(
+        self, rewards: Mapping[str, float], terminations: Mapping[str, bool], truncations: Mapping[str, bool],  # noqa: ARG002 (a Player's)
+        observations: Mapping[str, Any] | None = None,  # noqa: ARG002 (a Player's)
+    ) -> None:  # fmt: skip
+        """Add up what its agents earned, to be told when they are asked next."""
+        for agent, reward in rewards.items():
+            self._earned[agent] = self._earned.get(agent, 0.0) + reward
 
 
 class PettingZoo(Adapter):

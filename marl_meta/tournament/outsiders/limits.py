@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Self
@@ -11,6 +10,10 @@ from marl_meta.types import UserError
 from marl_meta.wording import close_match, listed, shorten
 
 MIB = 1 << 20
+MOST_SECONDS = 86400.0
+"""A day: clocks and polls of the system take no wait of any length."""
+MOST = {"memory_mib": 1 << 24, "processes": 1 << 20, "message_bytes": 1 << 30, "log_bytes": 1 << 30}
+"""Of the limits that are whole numbers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +45,14 @@ class Limits:
         for field in fields(self):
             value = getattr(self, field.name)
             whole = isinstance(value, int) and not isinstance(value, bool)
-            if field.type == "int" and not (whole and value >= 1):
-                raise UserError(f"The limit {field.name} is a whole number of at least 1, not {shorten(value)}.")
-            if field.type == "float" and not (
-                (whole or isinstance(value, float)) and math.isfinite(value) and value >= 0
-            ):
-                raise UserError(f"The limit {field.name} is a number of seconds, not {shorten(value)}.")
+            if field.type == "int" and not (whole and 1 <= value <= MOST[field.name]):
+                raise UserError(
+                    f"The limit {field.name} is a whole number from 1 to {MOST[field.name]}, not {shorten(value)}."
+                )
+            if field.type == "float" and not ((whole or isinstance(value, float)) and 0 <= value <= MOST_SECONDS):
+                raise UserError(
+                    f"The limit {field.name} is a number of seconds from 0 to {MOST_SECONDS:.0f}, not {shorten(value)}."
+                )
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> Self:

@@ -132,6 +132,20 @@ def difference(ratings: Ratings, i: int, j: int) -> Interval:
     return Interval(value, value - half, value + half)
 
 
+def above(ratings: Ratings, i: int, j: int) -> float:
+    """Return the probability that `i` is stronger than `j`, by the normal error of their difference.
+
+    It is NaN if games do not connect them. It says how surely one is better; `expected` says what that is worth.
+    """
+    found = difference(ratings, i, j)
+    if math.isnan(found.low):
+        return math.nan
+    error = (found.high - found.low) / (2.0 * NORMAL)
+    if error == 0.0:
+        return 0.5 + 0.5 * float(np.sign(found.value))
+    return 0.5 * (1.0 + math.erf(found.value / error / math.sqrt(2.0)))
+
+
 def _contrasts(groups: list[list[int]], M: int) -> Doubles:
     """Return [M,M], which takes the mean of its group off every strength."""
     matrix = np.eye(M)
@@ -165,5 +179,5 @@ def _notes(outcomes: Outcomes, games: Games, groups: tuple[tuple[str, ...], ...]
     for word, none in (("won", (left == 0) & (got > 0)), ("lost", (got == 0) & (left > 0))):
         names = [outcomes.names[i] for i in np.flatnonzero(none)]
         if names:
-            notes.append(f"{listed(names)} {word} every game: only the prior keeps the rating finite")
+            notes.append(f"{listed(names)} {word} all that was rated: only the prior keeps the rating finite")
     return tuple(notes)

@@ -379,9 +379,9 @@ def test_what_is_kept_of_a_log() -> None:
 def test_bad_input(tmp_path: Path) -> None:
     for values, says in (
         ({"act_second": 1}, r"There is no limit 'act_second' \(did you mean 'act_seconds'\?\)"),
-        ({"act_seconds": -1}, "act_seconds is a number of seconds, not -1"),
+        ({"act_seconds": -1}, "act_seconds is a number of seconds from 0 to 86400, not -1"),
         ({"act_seconds": float("nan")}, "not nan"),
-        ({"memory_mib": 0}, "memory_mib is a whole number of at least 1, not 0"),
+        ({"memory_mib": 0}, "memory_mib is a whole number from 1 to 16777216, not 0"),
         ({"memory_mib": True}, "not True"),
     ):
         bad: dict[str, Any] = values

@@ -54,6 +54,14 @@ def test_kaggle(tmp_path: Path) -> None:
     assert logs.splitlines()[0] == "config 3 {'arena': 1.0} 1.0"
 
 
+def test_kaggle_is_told_what_it_earned(tmp_path: Path) -> None:
+    _, logs = played(file("kaggle_rewarded"), tmp_path, games=2)
+    earned = [line.split() for line in logs.splitlines()]
+    # Of each step what the one before it paid, at a game's beginning what the last of the game before did.
+    assert [reward for agent, reward in earned if agent == "red_0"] == ["0.0", "0.0", "1.0", "2.0", "0.0", "1.0"]
+    assert {reward for agent, reward in earned if agent == "red_1"} == {"0.0"}
+
+
 def test_a_file_alone_is_its_last_callable(tmp_path: Path) -> None:
     assert played(str(ENTRANTS / "styles.py"), tmp_path)[0] == [{"red_0": 2, "red_1": 2}] * 3
 

@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import math
 from itertools import combinations
+from statistics import NormalDist
 
 import numpy as np
 import pytest
 
 from marl_meta.tournament.statistics.outcomes import Outcomes
-from marl_meta.tournament.statistics.ratings import POINTS, bradley_terry, difference, expected
+from marl_meta.tournament.statistics.ratings import POINTS, above, bradley_terry, difference, expected
 from marl_meta.types import UserError
 
 NAMES = tuple("abcdefgh")
@@ -125,12 +126,25 @@ def test_units_that_share_their_luck_need_the_errors_of_units() -> None:
     np.testing.assert_allclose(ratio, 2**0.5, rtol=0.1)
 
 
+def test_how_surely_one_is_stronger_is_the_normal_tail_of_the_difference() -> None:
+    rows = [(0, 1, 1.0)] * 9 + [(0, 1, 0.0)] * 3 + [(1, 0, 0.0)] * 9 + [(1, 0, 1.0)] * 3
+    rows += [(1, 2, 1.0)] * 9 + [(2, 1, 1.0)] * 9
+    found = bradley_terry(games(rows, NAMES[:4]))
+    gap = difference(found, 0, 1)
+    error = (gap.high - gap.value) / 1.959964
+    assert above(found, 0, 1) == pytest.approx(NormalDist(0.0, error).cdf(gap.value), abs=1e-6)
+    assert above(found, 0, 1) + above(found, 1, 0) == pytest.approx(1.0)
+    assert above(found, 0, 1) > 0.8
+    assert 0.3 < above(found, 1, 2) < 0.7
+    assert np.isnan(above(found, 0, 3))  # who never played is not compared
+
+
 def test_who_has_won_everything_stays_finite_and_above() -> None:
     rows = [(0, 1, 1.0), (2, 0, 0.0), (1, 2, 1.0), (2, 1, 1.0)] * 10
     found = bradley_terry(games(rows, NAMES[:3]))
     assert found.rating[0] > found.rating[1] + 200 and np.isfinite(found.high).all()
     assert found.rating[0] < 1500 + 3 * 600
-    assert found.notes == ("a won every game: only the prior keeps the rating finite",)
+    assert found.notes == ("a won all that was rated: only the prior keeps the rating finite",)
     weaker = bradley_terry(games(rows, NAMES[:3]), prior=2000.0)
     assert weaker.rating[0] > found.rating[0] and weaker.error[0] > found.error[0]
 

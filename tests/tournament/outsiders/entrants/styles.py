@@ -16,6 +16,11 @@ def kaggle(obs: Any) -> int:
     return obs.step + 1
 
 
+def kaggle_rewarded(obs: Any) -> int:
+    print(obs.agent, obs.reward)
+    return 0
+
+
 def kaggle_with_config(observation: Any, configuration: Any) -> int:
     print("config", configuration.episodes, configuration.env_cfg["rules"], configuration.actTimeout)
     return observation.step + 1
