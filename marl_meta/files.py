@@ -127,7 +127,7 @@ class JsonLines:
 
     def write(self, record: Mapping[str, Any]) -> None:
         """Append a record; JSON has no infinity and no NaN, so they are written as null."""
-        line = json.dumps(_finite(record), allow_nan=False, separators=(",", ":")).encode() + b"\n"
+        line = json.dumps(finite(record), allow_nan=False, separators=(",", ":")).encode() + b"\n"
         self._file.write(line)
         self.offset += len(line)
 
@@ -150,12 +150,12 @@ class JsonLines:
         self.close()
 
 
-def _finite(value: Any) -> Any:
-    """Return a value with None in the place of every number that JSON lacks."""
+def finite(value: Any) -> Any:
+    """Return a value with None in the place of every number that JSON lacks: infinities, and what is no number."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, Mapping):
-        return {key: _finite(entry) for key, entry in value.items()}
+        return {key: finite(entry) for key, entry in value.items()}
     if isinstance(value, list | tuple):
-        return [_finite(entry) for entry in value]
+        return [finite(entry) for entry in value]
     return value

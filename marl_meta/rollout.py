@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from marl_meta.games.rewards import check_rewards
 from marl_meta.mind import Mind
 from marl_meta.nets.belief import BeliefNet, guess_loss
 from marl_meta.nets.events import Events
@@ -223,7 +224,10 @@ class Collector:
 
     @torch.no_grad()
     def collect(self, horizon: int) -> tuple[dict[str, Experience], EpisodeTotals]:
-        """Play `horizon` steps; returns each learner's experience and the episodes that ended."""
+        """Play `horizon` steps; returns each learner's experience and the episodes that ended.
+
+        Raises UserError where a game pays what is no finite number.
+        """
         with ExitStack() as stack:
             for seat in self.seats.values():
                 stack.enter_context(seat.policy.unchanging())
@@ -246,6 +250,7 @@ class Collector:
             self.visitors.act(observation, actions)
             variants = self.game.variant_numbers
             self.step = step = self.game.step(actions)
+            check_rewards(self.game, step.reward)
             for _, controller in self.fixed.values():
                 controller.observe(step)
             ends = step.trial_over if self.trials else step.game_over

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -37,23 +38,24 @@ def adapt(  # noqa: PLR0913 (the options of a command)
 ) -> None:
     """Let a team play some episodes of one variant, and save it with what it found out."""
     from marl_meta.evaluate.adapting import adapt as run
-    from marl_meta.files import claim_folder
+    from marl_meta.files import claimed_folder, finite
     from marl_meta.replay.reading import target
 
     played = chosen_game(game, pettingzoo, kwargs, schema, sides)
     wanted = target(replay) if replay is not None else None
-    with progress_bar() as advance:
-        adapted = run(
-            team, rules=rules, game=played, episodes=episodes, side=side, seed=seed, watch=replay is not None,
-            report=advance,
-        )  # fmt: skip
+    # Claimed before anything is played: what was found out would be lost with nowhere to keep it.
+    with claimed_folder(out, "give the adapted team a folder of its own") if out is not None else nullcontext():
+        with progress_bar() as advance:
+            adapted = run(
+                team, rules=rules, game=played, episodes=episodes, side=side, seed=seed, watch=replay is not None,
+                report=advance,
+            )  # fmt: skip
+        if out is not None:
+            adapted.team.save(out)
     saved = adapted.replay.save(wanted) if adapted.replay is not None and wanted is not None else None
-    if out is not None:
-        claim_folder(out, "give the adapted team a folder of its own")
-        adapted.team.save(out)
     if as_json:
         made = {"out": None if out is None else str(out), "replay": None if saved is None else str(saved)}
-        typer.echo(json.dumps({**adapted.record(), **made}))
+        typer.echo(json.dumps(finite({**adapted.record(), **made}), allow_nan=False))
         return
     _show(adapted)
     if saved is not None:

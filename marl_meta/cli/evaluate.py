@@ -26,7 +26,7 @@ _RULES = "Instead of a split, the rules of one variant: inline JSON, a YAML or J
 _EPISODES = (
     "Episodes of one variant that are played in a row, memory kept; by default 5 for teams trained on several, else 1."
 )
-_GAMES = "How many such trials of each variant are played; by default about a thousand in all."
+_GAMES = "How many such trials of each variant are played, at least 2; by default about a thousand in all."
 _REPORT = "Folder, new or empty, for a page (report.html, where teams can adapt), tables and charts."
 _ORACLE = (
     "Team (trained with meta=oracle) that scores 1, told the hidden rules; by default each team itself, told them."
@@ -45,7 +45,7 @@ def evaluate(  # noqa: PLR0913 (the options of a command)
     split: Annotated[list[str] | None, typer.Option(help=_SPLIT)] = None,
     rules: Annotated[str | None, typer.Option(help=_RULES)] = None,
     episodes: Annotated[int | None, typer.Option(help=_EPISODES)] = None,
-    games: Annotated[int | None, typer.Option(help=_GAMES)] = None,
+    games: Annotated[int | None, typer.Option(help=_GAMES, min=2)] = None,
     seed: Seed = 0,
     deterministic: Annotated[
         bool, typer.Option("--deterministic", help="Teams take their likeliest action instead of sampling one.")
@@ -71,7 +71,7 @@ def evaluate(  # noqa: PLR0913 (the options of a command)
     from marl_meta.evaluate.run import evaluate as run
     from marl_meta.evaluate.showcase import showcase
     from marl_meta.evaluate.tracked import track
-    from marl_meta.files import claimed_folder
+    from marl_meta.files import claimed_folder, finite
 
     played = chosen_game(game, pettingzoo, kwargs, schema, sides)
     if wandb is not WandbMode.OFF and report is None:
@@ -103,7 +103,7 @@ def evaluate(  # noqa: PLR0913 (the options of a command)
             for status in track(evaluation, tracking, report, shown) if wandb is not WandbMode.OFF else ():
                 typer.echo(status, err=True)
     if as_json:
-        typer.echo(json.dumps(evaluation.record()))
+        typer.echo(json.dumps(finite(evaluation.record()), allow_nan=False))
         return
     show(evaluation)
     for path in written:

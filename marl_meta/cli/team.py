@@ -12,7 +12,10 @@ import typer
 from marl_meta.cli._options import AsJson, TeamFolder
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from marl_meta.evaluate.zoo import Published
+    from marl_meta.meta.adapter import Adapter
     from marl_meta.team import Team
 
 team = typer.Typer(
@@ -129,6 +132,33 @@ def team_record(loaded: Team) -> dict[str, Any]:
     }
 
 
+def _labels(loaded: Team) -> dict[str, list[str]]:
+    """Return what people call the values of the rules of the family that a team was trained on; empty if unknown."""
+    from marl_meta.games import load_family
+    from marl_meta.types import UserError
+
+    try:
+        family = load_family(str((loaded.trained_on.get("game") or {}).get("family")))
+    except UserError:  # it is a third-party game, or lies elsewhere
+        return {}
+    return {name: rule.labels() for name, rule in family.rules.items()}
+
+
+def _plan_record(adapter: Adapter) -> dict[str, Any]:
+    """Return how a team adapts by gradients, as plain values."""
+    plan = adapter.plan
+    return {
+        "kind": plan.kind,
+        "parts": list(plan.adapt),
+        "loss": plan.inner,
+        "fit": plan.fit,
+        "experience": plan.experience,
+        "window": plan.reads,
+        "steps": plan.updates,
+        "rates": adapter.rates(),
+    }
+
+
 def _policy_record(loaded: Team, name: str) -> dict[str, Any]:
     design, belief = loaded.designs[name], loaded.beliefs.get(name)
     networks = [loaded.policies[name], *([belief] if belief is not None else [])]
@@ -143,7 +173,8 @@ def _policy_record(loaded: Team, name: str) -> dict[str, Any]:
         "reads_rules": list(design.rules),
         "hidden_rules": sorted({bound.rule for bound in design.unknowns}),
         "infers_by": design.belief.read if design.belief is not None else None,
-        "examples": belief.examples() if belief is not None else {},
+        "examples": belief.examples(_labels(loaded)) if belief is not None else {},
+        "adapts": _plan_record(loaded.adapters[name]) if name in loaded.adapters else None,
         "remembers": name in loaded.starts,
     }
 
@@ -164,10 +195,11 @@ def _show(record: dict[str, Any]) -> None:
     for name, policy in record["policies"].items():
         table = Table(title=f"policy {name}", title_justify="left", box=box.SIMPLE_HEAD, show_header=False)
         for key, value in policy.items():
-            if key != "examples":
-                shown = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-                table.add_row(key.replace("_", " "), shown)
+            if key not in ("examples", "adapts"):
+                table.add_row(key.replace("_", " "), _words(value))
         console.print(table)
+        if policy["adapts"]:
+            _show_plan(console, policy["adapts"])
         if policy["examples"]:
             memory = Table(title="examples of past tasks", title_justify="left", box=box.SIMPLE_HEAD)
             for column in ("rule", "value", "examples"):
@@ -176,3 +208,21 @@ def _show(record: dict[str, Any]) -> None:
                 for value, count in values.items():
                     memory.add_row(rule, value, str(count))
             console.print(memory)
+
+
+def _show_plan(console: Console, plan: dict[str, Any]) -> None:
+    """Print how a policy adapts by gradients: what moves, along which loss, how often and how far."""
+    from rich import box
+    from rich.table import Table
+
+    table = Table(title="adapts after each episode", title_justify="left", box=box.SIMPLE_HEAD, show_header=False)
+    for key, value in plan.items():
+        if key != "rates":
+            table.add_row(key, _words(value))
+    for name, rate in plan["rates"].items():
+        table.add_row(f"rate of {name}", f"{rate:.3g}")
+    console.print(table)
+
+
+def _words(value: object) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)

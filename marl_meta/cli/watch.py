@@ -18,17 +18,21 @@ if TYPE_CHECKING:
     from marl_meta.evaluate.ground import ThirdPartyGame
     from marl_meta.replay import Replay
 
-_WHAT = "A replay, a team (its folder, or zoo:NAME), or a run's folder. Several are shown side by side."
+_WHAT = (
+    "A replay, a team (its folder, or zoo:NAME), or a run's folder: its gallery, or, with any option but --open and "
+    "--no-open, a game that its team plays. Several are shown side by side."
+)
 _RULES = "Rules of the variant that teams play: inline JSON, a YAML or JSON file, or a variant_id."
 _SPLIT = "Draw the variant by the seed from this split; by default from the one that was held out."
 _EPISODES = "Episodes that teams play; by default 3 of teams that adapt."
 _AGAINST = "Who plays the other teams of the game: another team, random, or a hand-written player."
-_OUT = "The page to write; by default one in a temporary folder."
+_OUT = "The page to write; by default one in a temporary folder, and of a gallery those in the run's folder."
 _KEEP = "Keep the games that teams play here as replays, in this folder."
 _OPEN = "Open the page in the browser. By default, unless --out is given."
 
 
 def watch(  # noqa: PLR0913 (the options of a command)
+    context: typer.Context,
     what: Annotated[list[str], typer.Argument(help=_WHAT)],
     rules: Annotated[str | None, typer.Option(help=_RULES)] = None,
     split: Annotated[str | None, typer.Option(help=_SPLIT)] = None,
@@ -53,8 +57,8 @@ def watch(  # noqa: PLR0913 (the options of a command)
     from marl_meta.types import UserError
     from marl_meta.wording import one_line
 
-    if len(what) == 1 and is_run(Path(what[0])):
-        _finish(write_gallery(Path(what[0])), open_page if open_page is not None else out is None)
+    if len(what) == 1 and is_run(Path(what[0])) and not _asks_for_a_game(context):
+        _finish(write_gallery(Path(what[0])), open_page if open_page is not None else True)
         return
     played = chosen_game(game, pettingzoo, kwargs, schema, sides)
     shown = [
@@ -73,6 +77,14 @@ def watch(  # noqa: PLR0913 (the options of a command)
     except (OSError, ValueError) as error:  # ValueError: a name that no file can have
         raise UserError(f"{path} cannot be written: {one_line(error)}.") from error
     _finish(path, open_page if open_page is not None else out is None)
+
+
+def _asks_for_a_game(context: typer.Context) -> bool:
+    """Return whether any option was given that says what is played, or where that is kept."""
+    options = set(context.params) - {"what", "open_page"}
+    return any(
+        source is not None and source.name == "COMMANDLINE" for source in map(context.get_parameter_source, options)
+    )
 
 
 def _recorded(path: Path) -> Replay:

@@ -6,6 +6,7 @@ The values live in `configs/` and nowhere else; `load_config` composes them with
 
 from marl_meta.config.loading import load_config
 from marl_meta.config.sections import (
+    BY_GRADIENTS,
     AlgorithmConfig,
     Config,
     GradientConfig,
@@ -16,6 +17,7 @@ from marl_meta.config.sections import (
 )
 
 __all__ = [
+    "BY_GRADIENTS",
     "AlgorithmConfig",
     "Config",
     "GradientConfig",

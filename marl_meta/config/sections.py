@@ -26,6 +26,10 @@ def _text(value: object) -> object:
 
 Positive = Annotated[int, Field(ge=1), BeforeValidator(_whole)]
 NotNegative = Annotated[int, Field(ge=0), BeforeValidator(_whole)]
+WIDEST, DEEPEST, MOST_LATENTS, MOST_EXAMPLES, MOST_STEPS = 16_384, 64, 64, 100_000, 10_000
+"""Beyond these nothing could be trained: widths of networks, their layers, latents of every kind of entity, examples of
+past tasks, and inner steps. They keep a mistyped number, or a file of somebody else, from taking all memory or time."""
+Width = Annotated[int, Field(ge=1, le=WIDEST), BeforeValidator(_whole)]
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Decay = Annotated[float, Field(gt=0.0, lt=1.0)]
 Weight = Annotated[float, Field(ge=0.0)]
@@ -99,11 +103,11 @@ class PolicyConfig(_Section):
 
     encoder: Literal["graph", "flat"]
     """graph: attention over entities; flat: a perceptron over all of them side by side, for games up to one size."""
-    hidden: Positive
+    hidden: Width
     """Width of the network (H), a multiple of `heads`."""
     heads: Positive
     """Attention heads."""
-    layers: Positive
+    layers: Annotated[int, Field(ge=1, le=DEEPEST), BeforeValidator(_whole)]
     """Message-passing layers."""
     recurrent: Literal["gru", "none"]
     """Whether agents have a memory."""
@@ -168,15 +172,15 @@ class AlgorithmConfig(_Section):
 class BeliefConfig(_Section):
     """How a learner infers hidden rules from what happens."""
 
-    hidden: Positive
+    hidden: Width
     """Width of its networks."""
-    memory: Positive
+    memory: Width
     """Width of the memory for each kind of entity (D)."""
     events: Literal["contacts", "all"]
     """contacts: what is touched or displaced is evidence; all: every entity at every step."""
     read: Literal["head", "matching", "prototypes"]
     """How a belief is read: by a head, or from an episodic memory by matching or by prototypes."""
-    examples: Positive
+    examples: Annotated[int, Field(ge=1, le=MOST_EXAMPLES), BeforeValidator(_whole)]
     """Examples of past tasks that the episodic memory keeps of each rule."""
     learning_rate: Annotated[float, Field(gt=0.0)]
     """Adam's step size at the start; it falls to a tenth."""
@@ -184,7 +188,7 @@ class BeliefConfig(_Section):
     """Passes over each batch of experience."""
     minibatches: Positive
     """Parts that a batch is split into, along the games."""
-    latents: Positive
+    latents: Annotated[int, Field(ge=1, le=MOST_LATENTS), BeforeValidator(_whole)]
     """Numbers of every kind of entity that are inferred in place of the rules, for varibad."""
 
 
@@ -195,7 +199,7 @@ class GradientConfig(_Section):
     """steps: plain gradient steps; latent: steps in a latent that decodes to parameters; finetune: PPO with Adam."""
     adapt: Annotated[list[str], Field(min_length=1)]
     """What adapts: parts (all, policy_head, heads, edges, norms, context) or patterns of parameters' names."""
-    context: NotNegative
+    context: Annotated[int, Field(ge=0, le=WIDEST), BeforeValidator(_whole)]
     """Features of the nodes of each kind of entity that are left to adaptation (part `context`)."""
     inner: Literal["policy", "prediction", "both"]
     """Loss of inner steps: the policy gradient's; that of predictions, which alone moves a context; both."""
@@ -203,9 +207,9 @@ class GradientConfig(_Section):
     """How predictions move a context: by gradient steps, or at once to the mean of its posterior, in closed form."""
     experience: Literal["episode", "trial"]
     """Steps on the last episode, going on; or on the whole trial, from the start."""
-    window: Positive
+    window: Annotated[int, Field(ge=1, le=MOST_STEPS), BeforeValidator(_whole)]
     """Newest episodes of a trial that are kept for adapting."""
-    steps: Positive
+    steps: Annotated[int, Field(ge=1, le=MOST_STEPS), BeforeValidator(_whole)]
     """Inner steps after each episode."""
     rate: Annotated[float, Field(gt=0.0)]
     """Size of the inner steps: of each adapted tensor a rate is learnt that starts here; for finetune, Adam's."""
@@ -219,11 +223,11 @@ class GradientConfig(_Section):
     """Weight of the divergence from the policies that played."""
     prediction_weight: Weight
     """Weight of the error of predictions after adapting, for an inner loss that predicts."""
-    predictor: Positive
+    predictor: Width
     """Width of the network that predicts."""
-    latent: Positive
+    latent: Width
     """Width of the latent, for kind latent."""
-    tuning: NotNegative
+    tuning: Annotated[int, Field(ge=0, le=MOST_STEPS), BeforeValidator(_whole)]
     """Steps on the decoded parameters themselves, for kind latent."""
     latent_noise: Weight
     """How much of the noise of latents, and of what they decode to, is drawn in training, for kind latent."""
@@ -233,6 +237,10 @@ class GradientConfig(_Section):
     """Weight of how far inner steps lead away from the code, for kind latent."""
     orthogonality: Weight
     """Weight of how far the decoder's columns are from orthogonal, for kind latent."""
+
+
+BY_GRADIENTS = ("maml", "anil", "partial", "reptile", "cavia", "leo")
+"""Meta-learners that learn to adapt by gradients."""
 
 
 class MetaConfig(_Section):
@@ -264,7 +272,7 @@ class MetaConfig(_Section):
     @property
     def by_gradients(self) -> bool:
         """Whether the team learns to adapt by gradients."""
-        return self.name in ("maml", "anil", "partial", "reptile", "cavia", "leo")
+        return self.name in BY_GRADIENTS
 
 
 class ScheduleConfig(_Section):

@@ -141,8 +141,6 @@ def _play(
         for observation, step in moves(game, players, recorder):
             running += float(step.reward[0, agents].sum()) / max(int(observation.acting[0, agents].sum()), 1)
             steps += 1
-            if not np.isfinite(running):
-                raise UserError("The game paid a reward that is not a number; nothing can be learnt from it.")
             if step.game_over[0]:
                 earned.append(running)
                 running = 0.0

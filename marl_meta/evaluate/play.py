@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from marl_meta.games.rewards import check_rewards
 from marl_meta.replay.recorder import Recorder
 from marl_meta.rollout import Controller
 from marl_meta.types import FloatArray, VectorGame
@@ -54,7 +55,7 @@ def play(
     Game b plays variant b modulo `variants`, and its trials are as long as `episodes`. Every game gives exactly its
     first `rounds` trials, so that short episodes count no more than long ones. `report` is told of every episode.
     `seats` are the agent slots of each player where they are other than a side's; `recorders` write games down, until
-    their first trial is over.
+    their first trial is over. Raises UserError where a game pays what is no finite number.
     """
     sides = seats if seats is not None else sides_of(game)
     for side, agents in sides.items():
@@ -78,6 +79,7 @@ def play(
             recorder.choose(observation, actions)
         took_part |= observation.acting
         step = game.step(actions)
+        check_rewards(game, step.reward)
         for recorder in writing:
             recorder.note(step)
         for side in sides:

@@ -23,7 +23,7 @@ from marl_meta.evaluate.page import page
 from marl_meta.evaluate.plots import figures
 from marl_meta.evaluate.results import Evaluation, Result, SplitEvaluation
 from marl_meta.evaluate.showcase import ShownTrial, write_showcase
-from marl_meta.files import atomic_write_bytes
+from marl_meta.files import atomic_write_bytes, finite
 
 JSON_FILE, CSV_FILE, CHART_FILE = "evaluation.json", "evaluation.csv", "returns.png"
 PAGE_FILE, SCORES_FILE = "report.html", "adaptation.csv"
@@ -38,7 +38,7 @@ SCORE_COLUMNS = ("split", "learner", "player", "variant_id", "episode", "score")
 def write_report(evaluation: Evaluation, folder: Path, shown: Sequence[ShownTrial] = ()) -> list[Path]:
     """Write the files into `folder`, which exists; returns their paths. `shown` are recorded trials to watch."""
     files: dict[str, bytes] = {
-        JSON_FILE: (json.dumps(evaluation.record(), indent=2) + "\n").encode(),
+        JSON_FILE: (json.dumps(finite(evaluation.record()), indent=2, allow_nan=False) + "\n").encode(),
         CSV_FILE: _csv(CSV_COLUMNS, _all_rows(evaluation)),
         CHART_FILE: _png(chart(evaluation)),
     }

@@ -22,6 +22,7 @@ from marl_meta.evaluate.play import sides_of
 from marl_meta.evaluate.threads import single_threaded
 from marl_meta.games import Family
 from marl_meta.games.family import check_integer
+from marl_meta.games.rewards import check_rewards
 from marl_meta.games.scripted import scripts_of
 from marl_meta.interop.board_sight import sight_of
 from marl_meta.meta.controller import GradientController
@@ -121,7 +122,8 @@ def moves(
 ) -> Iterator[tuple[Observation, Step]]:
     """Yield what a game shows and, after everybody has acted on it, what came of that; it never ends.
 
-    `players` are by side, and are reset first. A recorder writes the only game down.
+    `players` are by side, and are reset first. A recorder writes the only game down. Raises UserError where the game
+    pays what is no finite number.
     """
     sides = sides_of(game)
     for side, agents in sides.items():
@@ -138,6 +140,7 @@ def moves(
         if recorder is not None:
             recorder.choose(observation, actions)
         step = game.step(actions)
+        check_rewards(game, step.reward)
         for side in sides:
             players[side].observe(step)
         if recorder is not None:

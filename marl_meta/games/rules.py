@@ -232,12 +232,18 @@ def read_interval(entry: Entry, *, integers: bool = False) -> tuple[float, float
 
 
 def canonical_json(value: object) -> str:
-    """Return JSON that is the same text for the same value: sorted keys, no spaces, floats of 10 digits."""
-    return json.dumps(_canonical_floats(value), sort_keys=True, separators=(",", ":"), allow_nan=False)
+    """Return JSON that is the same text for the same value: sorted keys, no spaces, floats of 10 digits.
+
+    Raises UserError for a number that is not finite, which JSON does not have, saying where it is.
+    """
+    return json.dumps(_canonical_floats(value, ""), sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
 def variant_id(family: str, rules: Mapping[str, Any]) -> str:
-    """Return the id of a variant: the family's name and 10 hex digits of the hash of its complete rules."""
+    """Return the id of a variant: the family's name and 10 hex digits of the hash of its complete rules.
+
+    Of a third-party game the rules are its arguments. Raises UserError for a number that is not finite.
+    """
     return f"{family}-{blake2b(canonical_json(dict(rules)).encode()).hexdigest()[:10]}"
 
 
@@ -328,13 +334,13 @@ def _places(kinds: tuple[str, ...]) -> str:
     return f"game, agents, or a kind of entity ({listed(kinds)})"
 
 
-def _canonical_floats(value: object) -> object:
+def _canonical_floats(value: object, where: str) -> object:
     if isinstance(value, float):
         if not math.isfinite(value):
-            raise ValueError(f"{value} has no canonical JSON")
+            raise UserError(f"The rule or argument {where!r} is {value}; allowed are finite numbers.")
         return rounded(value, SIGNIFICANT_DIGITS)
     if isinstance(value, dict):
-        return {key: _canonical_floats(item) for key, item in value.items()}
+        return {key: _canonical_floats(item, f"{where}.{key}" if where else str(key)) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_canonical_floats(item) for item in value]
+        return [_canonical_floats(item, f"{where}[{i}]") for i, item in enumerate(value)]
     return value

@@ -366,7 +366,21 @@ class PettingZooVector:
 
     def _observe(self, *, last: bool = False) -> Observation:
         """Return the batch's observation; with `last`, as those saw it who acted in the step that led here."""
-        return observe(self._arranged, self._plans, self._running(), self._variant, self._visible, last=last)
+        games = self._running()
+        if self._source.strict:  # else whoever plays may read the originals
+            for game in games:
+                self._refuse_nonsense(game)
+        return observe(self._arranged, self._plans, games, self._variant, self._visible, last=last)
+
+    def _refuse_nonsense(self, game: RunningGame) -> None:
+        """Raise UserError where a game shows an agent a number that is not finite: it would spoil whoever learns."""
+        if np.isfinite(game.vectors).all():
+            return
+        agent, place = np.argwhere(~np.isfinite(game.vectors))[0].tolist()
+        raise UserError(
+            f"{self._source.entry_point!r} shows the agent {game.plan.agents[agent]!r} an observation that holds "
+            f"{game.vectors[agent, place]} (number {place}); allowed are finite numbers."
+        )
 
     def _quiet_step(self) -> Step:
         """Return what the games show now, where nothing came of any action."""

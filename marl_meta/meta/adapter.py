@@ -96,6 +96,15 @@ class Adapter(nn.Module):
         own = {**dict(self.named_parameters()), VALUE_SCALE: self.value_scale}
         return {**dict(policy.named_parameters()), **own, **start}
 
+    def rates(self) -> dict[str, float]:
+        """Return the size of the inner steps of each tensor that adapts, by name; of a latent, their mean."""
+        if self.plan.kind == "finetune":
+            return dict.fromkeys(self.adapted, self.plan.rate)
+        own = {name: float(self.rate[_key(name)].detach().exp()) for name in self.adapted}
+        if self.leo is None:
+            return own
+        return {"latent": float(self.leo.rate.detach().mean()), **(own if self.plan.tuning else {})}
+
     @property
     def slots(self) -> tuple[int, int]:
         """Sizes of what a diary keeps of events; (0, 0) where nobody reads them."""

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from marl_meta.config.sections import MOST_STEPS, Width
 from marl_meta.types import UserError
 
 Inner = Literal["policy", "prediction", "both"]
 Unit = Annotated[float, Field(ge=0.0, le=1.0)]
 Above = Annotated[float, Field(gt=0.0)]
+Steps = Annotated[int, Field(ge=1, le=MOST_STEPS)]
 
 
 class Plan(BaseModel):
@@ -29,7 +31,7 @@ class Plan(BaseModel):
     """How predictions move a context: by gradient steps, or to the mean of its posterior (`meta.fitting`)."""
     experience: Literal["episode", "trial"]
     """After each episode steps on it from where the last ended, or steps on the whole trial from the start."""
-    steps: PositiveInt
+    steps: Steps
     """Steps after each episode."""
     gamma: Unit
     """Discount per step."""
@@ -37,9 +39,9 @@ class Plan(BaseModel):
     """Lambda of generalised advantage estimation."""
     clip: Above = 0.2
     """How far a probability ratio counts that has moved from 1 since the experience was made."""
-    window: PositiveInt
+    window: Steps
     """At most so many episodes of the trial are kept."""
-    predictor: PositiveInt = 32
+    predictor: Width = 32
     """Width of what predicts."""
     displaces: bool = False
     """Whether it also predicts what is displaced; teams of earlier versions do not."""
@@ -51,9 +53,9 @@ class Plan(BaseModel):
     """Weight of the value loss, for finetune."""
     entropy: float = Field(default=0.0, ge=0.0)
     """Weight of the entropy bonus, for finetune."""
-    latent: PositiveInt = 16
+    latent: Width = 16
     """Width of the latent."""
-    tuning: NonNegativeInt = 0
+    tuning: Annotated[int, Field(ge=0, le=MOST_STEPS)] = 0
     """Steps on the decoded parameters themselves after those in the latent."""
 
     @property

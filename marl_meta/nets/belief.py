@@ -11,7 +11,7 @@ objects) are scored kind by kind by one head and normalised over all orderings.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -98,13 +98,26 @@ class BeliefNet(nn.Module):
         """Whether beliefs are read from examples of past tasks."""
         return any(isinstance(head, Recall) for head in self.heads)
 
-    def examples(self) -> dict[str, dict[str, int]]:
-        """Return how many examples of past tasks are kept, by rule and value; empty where beliefs are read by heads."""
+    def nonsense(self) -> tuple[str, str] | None:
+        """Return which tensor of the examples holds what no training writes, and what it may hold; None for none."""
+        for name, head in self.heads.named_children():
+            found = head.examples.nonsense(head.size) if isinstance(head, Recall) else None
+            if found is not None:
+                return f"heads.{name}.examples.{found[0]}", found[1]
+        return None
+
+    def examples(self, labels: Mapping[str, Sequence[str]]) -> dict[str, dict[str, int]]:
+        """Return how many examples of past tasks are kept, by rule and value; empty where beliefs are read by heads.
+
+        `labels` are what people call the values of rules. Those of others are as the network has them: scaled.
+        """
         found: dict[str, dict[str, int]] = {}
         for unknown, head in zip(self.knowledge.unknowns, self.heads, strict=True):
             if isinstance(head, Recall):
                 truth = head.examples.truth[: head.examples.count]
-                names = [name.partition("=")[2] for name in unknown.blocks[0].names[:-1]]
+                scaled = [name.partition("=")[2] for name in unknown.blocks[0].names[:-1]]
+                names = labels.get(unknown.rule, scaled)
+                names = names if len(names) == len(scaled) else scaled  # the family may have changed since
                 if head.size:
                     counts = torch.bincount(truth.long(), minlength=head.size).tolist()
                     found[unknown.rule] = dict(zip(names, counts, strict=True))

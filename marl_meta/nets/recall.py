@@ -22,6 +22,8 @@ _LEAST_SHARE = 1e-4
 """Of the attention that a value is given, so that what was never seen is unlikely and not impossible."""
 _FAR = 12.0
 """Squared distance to a value of which there is no example."""
+MOST_WRITTEN = 2**48
+"""Of examples that were ever written: more than any training writes, and far from where a count overflows."""
 
 
 class Examples(nn.Module):
@@ -45,6 +47,17 @@ class Examples(nn.Module):
     def count(self) -> int:
         """How many examples there are."""
         return min(int(self.written), self.room)
+
+    def nonsense(self, size: int) -> tuple[str, str] | None:
+        """Return which tensor holds what no training writes, and what it may hold; None where all make sense.
+
+        `size` is as in `Recall`.
+        """
+        if not 0 <= int(self.written) <= MOST_WRITTEN:
+            return "written", f"a number from 0 to {MOST_WRITTEN}"
+        if size and not ((self.truth >= 0) & (self.truth < size) & (self.truth == self.truth.round())).all():
+            return "truth", f"whole numbers from 0 to {size - 1}"
+        return None
 
     @torch.no_grad()
     def write(self, inputs: Tensor, truth: Tensor) -> None:

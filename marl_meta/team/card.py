@@ -6,10 +6,11 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveInt, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, model_validator
 
+from marl_meta.config.sections import DEEPEST, MOST_EXAMPLES, MOST_LATENTS, WIDEST
 from marl_meta.files import read_json
 from marl_meta.meta.plan import Plan
 from marl_meta.nets.inputs import BeliefDesign, PolicyDesign
@@ -17,6 +18,8 @@ from marl_meta.types import BoundRule, Layout, RuleForm, TeamLayout, UserError
 
 SCHEMA_VERSION = 1
 CARD = "team.json"
+
+_Width = Annotated[int, Field(ge=1, le=WIDEST)]
 
 
 class _Model(BaseModel):
@@ -50,18 +53,18 @@ class _Layout(_Model):
 
 
 class _BeliefDesign(_Model):
-    hidden: PositiveInt
-    memory: PositiveInt
+    hidden: _Width
+    memory: _Width
     events: Literal["contacts", "all"]
     read: Literal["head", "matching", "prototypes"] = "head"
-    examples: PositiveInt = 512
-    latents: NonNegativeInt = 0
+    examples: Annotated[int, Field(ge=1, le=MOST_EXAMPLES)] = 512
+    latents: Annotated[int, Field(ge=0, le=MOST_LATENTS)] = 0
 
 
 class _Design(_Model):
-    hidden: PositiveInt
+    hidden: _Width
     heads: PositiveInt
-    layers: PositiveInt
+    layers: Annotated[int, Field(ge=1, le=DEEPEST)]
     recurrent: bool
     memory: Literal["heads", "query"] = "heads"
     critic: Literal["own", "central", "told"]
@@ -73,8 +76,8 @@ class _Design(_Model):
     clock: bool = False
     unknowns: tuple[_Bound, ...] = ()
     belief: _BeliefDesign | None = None
-    adapted: NonNegativeInt = 0
-    slots: tuple[NonNegativeInt, ...] = ()
+    adapted: Annotated[int, Field(ge=0, le=WIDEST)] = 0
+    slots: tuple[Annotated[int, Field(ge=0, le=WIDEST)], ...] = ()
 
     @model_validator(mode="after")
     def _divisible(self) -> Self:

@@ -31,6 +31,7 @@ def load_team(path: str | Path) -> Team:
     policies, beliefs = weights.networks(layout, designs)
     adapters = weights.adapters(layout, designs, policies, card.adapter or {})
     starts = weights.starts(policies, beliefs)
+    weights.refuse_strangers(policies, beliefs, adapters, starts)
     return Team(
         name=card.name, layout=layout, designs=designs, policies=policies, plays=card.plays,
         trained_on=card.trained_on, path=folder, beliefs=beliefs, adapters=adapters, starts=starts,

@@ -18,7 +18,7 @@ from marl_meta.nets.knowledge import Knowledge
 from marl_meta.nets.policy import RelationalPolicy
 from marl_meta.team.card import CARD, make_card
 from marl_meta.team.controllers import OracleController, TeamController
-from marl_meta.team.weights import WEIGHTS, packed
+from marl_meta.team.weights import WEIGHTS, named, not_finite, packed
 from marl_meta.types import Layout, TeamLayout, UserError, VectorGame
 
 if TYPE_CHECKING:
@@ -52,7 +52,16 @@ class Team:
     """The game that the team was adapted to, and by how many episodes; None for a team as it was trained."""
 
     def save(self, folder: Path) -> None:
-        """Write the team to `folder`, which is created; each file is replaced whole."""
+        """Write the team to `folder`, which is created; each file is replaced whole.
+
+        Raises UserError, before anything is written, for a team that holds numbers that are not finite.
+        """
+        wrong = not_finite(named(self.policies, self.beliefs, self.adapters, self.starts))
+        if wrong is not None:
+            raise UserError(
+                f"The team {self.name!r} is not saved in {folder}: its tensor {wrong!r} holds numbers that are not "
+                "finite, as after learning from nonsense or with too large steps."
+            )
         folder.mkdir(parents=True, exist_ok=True)
         card = make_card(
             name=self.name,

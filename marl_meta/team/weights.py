@@ -36,6 +36,16 @@ def packed(
     starts: Mapping[str, Start],
 ) -> bytes:
     """Return what is written to weights.safetensors."""
+    return save(named(policies, beliefs, adapters, starts))
+
+
+def named(
+    policies: Mapping[str, RelationalPolicy],
+    beliefs: Mapping[str, BeliefNet],
+    adapters: Mapping[str, Adapter],
+    starts: Mapping[str, Start],
+) -> dict[str, Tensor]:
+    """Return the tensors of a team by the names that they have in its file."""
     networks: dict[str, nn.Module] = {
         **policies,
         **{name + _BELIEF: belief for name, belief in beliefs.items()},
@@ -49,7 +59,12 @@ def packed(
     for name, start in starts.items():
         tensors[f"{name}{_START}/state"] = start.state.contiguous()
         tensors[f"{name}{_START}/evidence"] = start.evidence.contiguous()
-    return save(tensors)
+    return tensors
+
+
+def not_finite(tensors: Mapping[str, Tensor]) -> str | None:
+    """Return the name of a tensor that holds an infinity or what is no number, None where all numbers are finite."""
+    return next((name for name, tensor in tensors.items() if not torch.isfinite(tensor).all()), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +94,7 @@ class Weights:
             policies[name] = self._fill(policy, name)
             if belief is not None:
                 beliefs[name] = self._fill(belief, name + _BELIEF)
+                self._refuse_examples(beliefs[name], name + _BELIEF)
         return policies, beliefs
 
     def adapters(
@@ -106,18 +122,34 @@ class Weights:
                 continue
             belief = beliefs.get(name)
             slots, width = (belief.slots, belief.memory) if belief is not None else (0, 0)
-            state, evidence = found.get("state"), found.get("evidence")
-            fits = (
-                state is not None
-                and evidence is not None
-                and len(state) == len(evidence) > 0
-                and state.shape[1:] == policy.initial_state(1).shape[1:]
-                and evidence.shape[1:] == (slots, width)
-            )
-            if not fits or state is None or evidence is None:
-                raise UserError(f"{self.path} holds a memory of policy {name!r} that does not fit its networks.")
-            starts[name] = Start(state, evidence)
+            state = policy.initial_state(1)
+            agents = next(iter(found["state"].shape), 0) if "state" in found else 0
+            expected = {
+                "state": (torch.Size((agents, *state.shape[1:])), state.dtype),
+                "evidence": (torch.Size((agents, slots, width)), torch.float32),
+            }
+            wrong = _misfit(expected, found) if agents else "state"
+            if wrong is not None:
+                raise UserError(
+                    f"{self.path} holds a memory of policy {name!r} that does not fit its networks: {wrong}."
+                )
+            self._refuse_not_finite(name + _START, found)
+            starts[name] = Start(found["state"], found["evidence"])
         return starts
+
+    def refuse_strangers(
+        self,
+        policies: Mapping[str, RelationalPolicy],
+        beliefs: Mapping[str, BeliefNet],
+        adapters: Mapping[str, Adapter],
+        starts: Mapping[str, Start],
+    ) -> None:
+        """Return nothing where every tensor is of one of these; raises UserError naming the first that is of none."""
+        parts = ((policies, ""), (beliefs, _BELIEF), (adapters, _ADAPTER), (starts, _START))
+        owners = tuple(f"{name}{ending}/" for owned, ending in parts for name in owned)
+        strange = next((key for key in self.tensors if not key.startswith(owners)), None)
+        if strange is not None:
+            raise UserError(f"{self.path} holds the tensor {strange!r}, which is of nothing that {CARD} describes.")
 
     def _of(self, name: str) -> dict[str, Tensor]:
         """Return the tensors of what is called `name`."""
@@ -127,13 +159,35 @@ class Weights:
     def _fill(self, network: _Network, name: str) -> _Network:
         """Return the network with the weights of that name, ready to play."""
         own = self._of(name)
-        expected = {key: (value.shape, value.dtype) for key, value in network.state_dict().items()}
-        found = {key: (value.shape, value.dtype) for key, value in own.items()}
-        if expected != found:
-            wrong = sorted(key for key in expected.keys() | found.keys() if expected.get(key) != found.get(key))
-            raise UserError(
-                f"{self.path} does not hold the weights of policy {name!r} that {CARD} describes: {wrong[0]}."
-            )
+        wrong = _misfit({key: (value.shape, value.dtype) for key, value in network.state_dict().items()}, own)
+        if wrong is not None:
+            raise UserError(f"{self.path} does not hold the weights of policy {name!r} that {CARD} describes: {wrong}.")
+        self._refuse_not_finite(name, own)
         network.to_empty(device="cpu").load_state_dict(own)
         network.eval().requires_grad_(requires_grad=False)
         return network
+
+    def _refuse_not_finite(self, name: str, own: Mapping[str, Tensor]) -> None:
+        """Raise UserError where a tensor of what is called `name` holds numbers that nobody can play with."""
+        wrong = not_finite(own)
+        if wrong is not None:
+            raise UserError(
+                f"{self.path} holds the tensor {f'{name}/{wrong}'!r} with numbers that are not finite; weights and "
+                "memories must be."
+            )
+
+    def _refuse_examples(self, belief: BeliefNet, name: str) -> None:
+        """Raise UserError where the examples of a belief network called `name` are none."""
+        wrong = belief.nonsense()
+        if wrong is not None:
+            raise UserError(
+                f"{self.path} holds the tensor {f'{name}/{wrong[0]}'!r} with other numbers than it may have; allowed: "
+                f"{wrong[1]}."
+            )
+
+
+def _misfit(expected: Mapping[str, tuple[torch.Size, torch.dtype]], tensors: Mapping[str, Tensor]) -> str | None:
+    """Return the name of the first tensor that is missing, too many, or of another shape or type than expected."""
+    found = {key: (value.shape, value.dtype) for key, value in tensors.items()}
+    wrong = sorted(key for key in expected.keys() | found.keys() if expected.get(key) != found.get(key))
+    return wrong[0] if wrong else None

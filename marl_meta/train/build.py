@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from marl_meta.config import Config, TeamConfig
+from marl_meta.config import BY_GRADIENTS, Config, TeamConfig
 from marl_meta.games import load_family, make_vec
 from marl_meta.games.family import Family
 from marl_meta.games.scripted import scripts_of
@@ -34,7 +34,12 @@ from marl_meta.wording import listed
 MOST_THREADS = 8
 INFERRING = ("belief", "episodic")
 """Meta-learners that learn to infer the hidden rules from the truth."""
-_UNTOLD = ", or, where nobody knows the rules, meta.tell=never meta.gradient.context=8 lets predictions find them"
+_UNTOLD = {
+    "rl2": "meta.tell=never leaves it to memory",
+    **dict.fromkeys((*INFERRING, "oracle"), "meta=varibad or meta=rl2 meta.tell=never finds out without"),
+    **dict.fromkeys(BY_GRADIENTS, "meta.tell=never meta.gradient.context=8 lets predictions find them"),
+}
+"""What to do where nobody knows the rules, by meta-learner."""
 DENSE_ENTITIES = 256
 """Up to so many entities the dense path of a layer is the faster one."""
 
@@ -128,9 +133,10 @@ def design_policy(config: Config, layout: Layout) -> PolicyDesign:
     knows, told, guesses = meta.tell != "never" or meta.name in INFERRING, policy.critic == "told", meta.auxiliary > 0
     if (knows or told or guesses) and not varying:
         asked = f"meta={meta.name}" if knows else "policy.critic=told" if told else "meta.auxiliary"
+        untold = _UNTOLD.get(meta.name, "meta.tell=never does without") if knows else None
         raise UserError(
             f"Config key {asked} needs hidden rules that differ between variants: game.split must name a split of the "
-            f"family that has some{_UNTOLD if meta.by_gradients and knows else ''}."
+            f"family that has some{f', or, where nobody knows the rules, {untold}' if untold else ''}."
         )
     latent = meta.name == "varibad"
     if latent and meta.tell != "never":

@@ -41,6 +41,12 @@ def write_checkpoint(folder: Path, iteration: int, checkpoint: Checkpoint, keep:
     return path
 
 
+def newest_kept(folder: Path) -> int | None:
+    """Return the iteration of the newest checkpoint in a folder, None where there is none."""
+    found = _found(folder)
+    return int(found[-1].stem) if found else None
+
+
 def oldest_kept(folder: Path) -> int:
     """Return the iteration of the oldest checkpoint in a folder that has some."""
     return int(_found(folder)[0].stem)

@@ -114,8 +114,7 @@ class Learner:
         explained = explained_variance(torch.cat([value.flatten() for value in values]), target, weight)
         if algorithm.normalise_value:
             normaliser.update(target, weight, self.policy.critic)
-            if self.adapter is not None:
-                self.adapter.value_scale.copy_(torch.tensor([normaliser.centre(), normaliser.scale()]))
+            self._tell_units()
         advantage = torch.cat([share.advantage.flatten() for share in shares])[weight.bool()]
         centre, scale = 0.0, 1.0
         if algorithm.normalise_advantage and len(advantage):
@@ -125,6 +124,12 @@ class Learner:
             share.target = normaliser.normalise(share.target)
             share.value = normaliser.normalise(value)
         return explained
+
+    def _tell_units(self) -> None:
+        """Have the adapter know the critic's units once targets were seen; before, it has those that it came with."""
+        if self.adapter is not None and self.normaliser.weight > 0:
+            centre, scale = self.normaliser.centre(), self.normaliser.scale()
+            self.adapter.value_scale.copy_(torch.tensor([centre, scale]))
 
     def arrays(self) -> Arrays:
         """Return the learner's whole state as arrays by name, but for `order_state`."""
@@ -145,6 +150,7 @@ class Learner:
         tensors = {name: torch.from_numpy(array.copy()) for name, array in arrays.items()}
         self.policy.load_state_dict(below(tensors, "policy/"))
         self.normaliser.load_state_dict(below(tensors, "normaliser/"))
+        self._tell_units()
         restore_optimiser(self.optimiser, below(tensors, "optimiser/"))
         if self.belief is not None and self.belief_optimiser is not None:
             self.belief.load_state_dict(below(tensors, "belief/"))

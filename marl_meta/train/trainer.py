@@ -16,9 +16,10 @@ from marl_meta.rollout import EpisodeTotals, Seat
 from marl_meta.team import Team
 from marl_meta.tracking import STEP_METRIC, Tracker
 from marl_meta.train.build import Cast
-from marl_meta.train.checkpoint import Checkpoint, oldest_kept, write_checkpoint
+from marl_meta.train.checkpoint import Checkpoint, newest_kept, oldest_kept, write_checkpoint
 from marl_meta.train.evaluating import evaluate_run
 from marl_meta.train.folder import RunFolder, open_lines
+from marl_meta.train.learner import Arrays
 from marl_meta.train.progress import ProgressDisplay
 from marl_meta.train.showing import is_shown, show_run
 from marl_meta.train.tracked import track_games
@@ -90,20 +91,22 @@ class Trainer:
         )
         played = time.monotonic()
         metrics: Metrics = {}
+        before = {name: (one.arrays(), one.order_state()) for name, one in self.cast.learners.items()}
         totals = [ended for _, ended in collected]
         for name, learner in self.cast.learners.items():
             statistics = learner.improve([experience[name] for experience, _ in collected], progress, self.workers)
             metrics |= {f"{name}/{key}": value for key, value in statistics.items()}
-        self.iteration += 1
         steps = config.game.num_games * config.train.horizon
-        self.env_steps += steps
         metrics = {
-            "iteration": self.iteration,
-            "env_steps": self.env_steps,
+            "iteration": self.iteration + 1,
+            "env_steps": self.env_steps + steps,
             **self._returns(totals),
             **metrics,
         }
-        _refuse_divergence(metrics, self.folder)
+        if (trouble := _divergence(metrics)) is not None:
+            kept = self._keep(before)
+            raise UserError(f"Training diverged: {trouble}. {kept}; try a lower algorithm.learning_rate.")
+        self.iteration, self.env_steps = self.iteration + 1, self.env_steps + steps
         metrics |= self._deal(totals)
         if league is not None:
             metrics |= league.end(self.iteration, totals, self.team, self.folder.league)
@@ -119,6 +122,28 @@ class Trainer:
             metrics |= evaluate_run(config, self.team())
             timing["evaluate_seconds"] = time.monotonic() - learnt
         return metrics, timing
+
+    def _keep(self, before: Mapping[str, tuple[Arrays, dict[str, Any]]]) -> str:
+        """Save the team as it was `before` an iteration that diverged; returns what is kept of the run, in words.
+
+        That is the team and no checkpoint, for a run that went on from there would only diverge again.
+        """
+        if not self.iteration:
+            return "Nothing is kept, for nothing had been learnt by then"
+        for name, learner in self.cast.learners.items():
+            learner.restore(*before[name])
+        self.team().save(self.folder.team)
+        team = f"the team as it was after iteration {self.iteration}"
+        last = newest_kept(self.folder.checkpoints)
+        if last is None:
+            return (
+                f"T{team[1:]} is kept in {self.folder.team}, and no checkpoint, for the first was still to come "
+                "(train.checkpoint_iterations has them sooner)"
+            )
+        return (
+            f"The last good checkpoint, of iteration {last}, is kept in {self.folder.checkpoints}, and {team} in "
+            f"{self.folder.team}"
+        )
 
     def _deal(self, totals: Sequence[EpisodeTotals]) -> Metrics:
         """Deal the variants of the trials to come by what the ended ones earned; returns metrics of the deck."""
@@ -171,12 +196,12 @@ class Trainer:
         )
 
     def save(self) -> None:
-        """Write a checkpoint and the team."""
+        """Write the team and a checkpoint; a team that cannot be saved leaves no checkpoint either."""
+        self.team().save(self.folder.team)
         checkpoint = self.checkpoint()
         write_checkpoint(self.folder.checkpoints, self.iteration, checkpoint, self.config.train.keep)
         if self.cast.league is not None:
             self.cast.league.tidy(self.folder.league, oldest_kept(self.folder.checkpoints))
-        self.team().save(self.folder.team)
 
     def checkpoint(self) -> Checkpoint:
         """Return the whole state of the run."""
@@ -241,15 +266,16 @@ EXPLODED_KL = 50.0
 batches of learners that adapt by gradients are estimated at a few nats while all is well."""
 
 
-def _refuse_divergence(metrics: Metrics, folder: RunFolder) -> None:
-    """Raise UserError when a number of the iteration is not finite, or a policy jumped: nothing after it is good."""
+def _divergence(metrics: Metrics) -> str | None:
+    """Return which number of an iteration says that nothing after it is good: not finite, or of a policy that jumped.
+
+    None where all is well.
+    """
     for name, value in metrics.items():
         if value is None:
             continue
         jumped = name.endswith("/kl") and value > EXPLODED_KL
         if not math.isfinite(value) or jumped:
             found = f"{value:.3g}, more than {EXPLODED_KL:g}," if jumped and math.isfinite(value) else str(value)
-            raise UserError(
-                f"Training diverged: {name} is {found} at iteration {metrics['iteration']}. The last good checkpoint "
-                f"is kept in {folder.checkpoints}; try a lower algorithm.learning_rate."
-            )
+            return f"{name} is {found} at iteration {metrics['iteration']}"
+    return None

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.export import register_dataclass
 from torch.utils._pytree import tree_map
 
+from marl_meta.games.rewards import check_rewards
 from marl_meta.meta.controller import GradientController
 from marl_meta.meta.diary import Span, places_of
 from marl_meta.meta.lived import Lived, arranged
@@ -87,7 +88,10 @@ class TrialCollector:
             controller.reset(game.num_games, agents)
 
     def collect(self, horizon: int) -> tuple[dict[str, Trials], EpisodeTotals]:
-        """Play `horizon` steps; returns each learner's whole trials and the episodes that ended."""
+        """Play `horizon` steps; returns each learner's whole trials and the episodes that ended.
+
+        Raises UserError where a game pays what is no finite number, and where the horizon holds no whole trial.
+        """
         totals, record = EpisodeTotals(), _Record(self.fresh, self.learners)
         running = np.zeros((self.game.num_games, self.game.num_agents), np.float64)
         played = np.zeros((self.game.num_games, self.game.num_agents), np.bool_)
@@ -107,6 +111,7 @@ class TrialCollector:
             played |= observation.acting
             variants = self.game.variant_numbers
             self.step = step = self.game.step(actions)
+            check_rewards(self.game, step.reward)
             for _, controller in self.fixed.values():
                 controller.observe(step)
             running += step.reward

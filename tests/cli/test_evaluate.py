@@ -10,6 +10,8 @@ import typer
 from typer.testing import CliRunner
 
 from marl_meta.cli.evaluate import evaluate
+from marl_meta.evaluate.ground import ThirdPartyGame, third_party_ground
+from marl_meta.evaluate.results import Evaluation
 from marl_meta.games import make_vec
 from marl_meta.nets.inputs import BeliefDesign, PolicyDesign, PolicyInputs
 from marl_meta.team import Team
@@ -185,7 +187,6 @@ def test_wandb_needs_a_folder(gatherers: str) -> None:
         (("--split", "unseen"), "Family 'spread' has no split 'unseen'"),
         (("--rules", '{"agnts": 3}'), "has no rule 'agnts' (did you mean 'agents'?)"),
         (("--rules", "{}", "--split", "ood"), "either a split or rules"),
-        (("--games", "1"), "allowed is an integer of at least 2"),
         (("--kwargs", "{}"), "which --pettingzoo names"),
         (("--pettingzoo", "a:b", "--game", "tag"), "both cannot be played at once"),
         (("--pettingzoo", "a:b", "--kwargs", "{"), "--kwargs '{' is not JSON"),
@@ -200,6 +201,35 @@ def test_bad_input_is_one_sentence(arguments: tuple[str, ...], said: str, teams:
         run(teams["spread"], *arguments)
     assert said in str(caught.value)
     assert str(caught.value).endswith(".")
+
+
+def test_the_number_of_games_is_complained_about_by_its_name(teams: dict[str, str]) -> None:
+    result = CliRunner().invoke(app, [teams["spread"], "--games", "1"], env={"COLUMNS": "120"})
+    assert result.exit_code == 2
+    assert "Invalid value for '--games'" in result.output and "2" in result.output
+    assert "at least 2" in CliRunner().invoke(app, ["--help"], env={"COLUMNS": "120"}).output
+
+
+@pytest.mark.parametrize("report", [False, True])
+def test_a_game_that_pays_no_numbers_is_one_sentence(tmp_path: Path, report: bool) -> None:
+    spoilt = f"{Path(__file__).parents[1] / 'interop' / 'tiny_games.py'}:Spoilt"
+    layout = third_party_ground(ThirdPartyGame(spoilt)).open(1, 1, 0).layout
+    design = PolicyDesign(hidden=8, heads=2, kinds=layout.kinds)
+    policies = {"all": PolicyInputs(layout, design).build_policy()}
+    Team("ours", layout, {"all": design}, policies, {"player": "all"}).save(tmp_path / "ours")
+    where = ("--report", str(tmp_path / "report")) if report else ("--json",)
+    with pytest.raises(UserError, match="The game 'tiny_games' paid the agent 'player_1' a reward of nan"):
+        run(str(tmp_path / "ours"), "--pettingzoo", spoilt, *FEW, *where)
+    assert [path.name for path in tmp_path.iterdir()] == ["ours"]
+
+
+def test_json_has_null_where_it_has_no_number(
+    teams: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Evaluation, "record", lambda _: {"odd": [float("nan")], "even": 2})
+    assert run_json(teams["spread"], "--rules", "{}", *FEW) == {"odd": [None], "even": 2}
+    run(teams["spread"], "--rules", "{}", "--report", str(tmp_path / "report"), *FEW)
+    assert json.loads((tmp_path / "report" / "evaluation.json").read_text()) == {"odd": [None], "even": 2}
 
 
 def test_what_is_no_team_is_one_sentence(tmp_path: Path) -> None:

@@ -8,12 +8,12 @@ import torch
 from typer.testing import CliRunner
 
 from marl_meta.cli.team import team
-from marl_meta.games import make_vec
+from marl_meta.games import load_family, make_vec
 from marl_meta.nets.inputs import BeliefDesign, PolicyDesign, PolicyInputs
 from marl_meta.team import Team
 
 
-def saved(folder: Path, read: str) -> str:
+def saved(folder: Path, read: str, family: str = "harvest") -> str:
     layout = make_vec("harvest", num_games=1).layout
     design = PolicyDesign(8, 2, kinds=layout.kinds, unknowns=layout.hidden_rules, belief=BeliefDesign(8, 4, read=read))
     inputs = PolicyInputs(layout, design)
@@ -27,7 +27,7 @@ def saved(folder: Path, read: str) -> str:
         designs={"all": design},
         policies={"all": inputs.build_policy()},
         plays={"gatherer": "all"},
-        trained_on={"game": {"family": "harvest", "split": "train"}, "meta": "episodic", "env_steps": 7},
+        trained_on={"game": {"family": family, "split": "train"}, "meta": "episodic", "env_steps": 7},
         beliefs={"all": belief},
     ).save(folder)
     return str(folder)
@@ -46,6 +46,44 @@ def test_what_a_team_is(tmp_path: Path) -> None:
     assert policy["examples"]["payoff"] == {"-1": 5, "0": 5, "1": 5}
     shown = CliRunner().invoke(team, ["inspect", path], catch_exceptions=False).stdout
     assert "collectors, trained on harvest (train)" in shown and "examples of past tasks" in shown
+
+
+def test_values_of_rules_are_called_what_the_family_calls_them(tmp_path: Path) -> None:
+    """What a network knows of a permutation of 0, 1 and 2 are -1, 0 and 1: scaled."""
+    text = load_family("harvest").path.read_text().partition("splits:")[0]
+    other = text.replace("values: [1, 0, -1], default: [1, 0, -1]", "values: [2, 0, 1], default: [2, 0, 1]")
+    assert other != text
+    (tmp_path / "family.yaml").write_text(other)
+    path = saved(tmp_path / "team", "matching", str(tmp_path / "family.yaml"))
+
+    def examples() -> dict[str, list[str]]:
+        record = json.loads(CliRunner().invoke(team, ["inspect", path, "--json"], catch_exceptions=False).stdout)
+        return {rule: list(values) for rule, values in record["policies"]["all"]["examples"].items()}
+
+    assert examples()["payoff"] == ["0", "1", "2"]
+    assert examples()["control"] == [str(option) for option in load_family("harvest").rules["control"].options]
+    (tmp_path / "family.yaml").unlink()  # nobody says what they are called
+    assert examples()["payoff"] == ["-1", "0", "1"]
+
+
+def test_how_a_team_adapts_by_gradients() -> None:
+    def inspected(name: str, *options: str) -> str:
+        return CliRunner().invoke(team, ["inspect", name, *options], catch_exceptions=False).stdout
+
+    (policy,) = json.loads(inspected("zoo:payoffs-cavia", "--json"))["policies"].values()
+    rates = policy["adapts"].pop("rates")
+    assert policy["adapts"] == {
+        "kind": "steps", "parts": ["context"], "loss": "prediction", "fit": "steps", "experience": "trial",
+        "window": 8, "steps": 5,
+    }  # fmt: skip
+    assert list(rates) == ["kind_context"] and 0.1 < rates["kind_context"] < 10.0
+    shown = inspected("zoo:payoffs-cavia")
+    for said in ("adapts after each episode", "prediction", "rate of kind_context"):
+        assert said in shown
+    (latent,) = json.loads(inspected("zoo:payoffs-leo", "--json"))["policies"].values()
+    assert latent["adapts"]["kind"] == "latent" and next(iter(latent["adapts"]["rates"])) == "latent"
+    (plain,) = json.loads(inspected("zoo:payoffs-belief", "--json"))["policies"].values()
+    assert plain["adapts"] is None and "adapts" not in inspected("zoo:payoffs-belief")
 
 
 def test_a_team_without_an_episodic_memory(tmp_path: Path) -> None:

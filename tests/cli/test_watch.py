@@ -141,6 +141,18 @@ def test_the_games_of_a_run_are_a_gallery(tmp_path: Path, opened: list[str]) -> 
     text = run(folder)
     index = Path(text.removeprefix("opened: ").strip())
     assert opened == [index.resolve().as_uri()] and "short" in index.read_text()
+    assert run(folder, "--no-open") == f"written: {index}\n"
+    page = tmp_path / "page.html"
+    for options in (("--rules", SHORT), ("--seed", 0), ("--against", "random"), ("--episodes", 1), ()):
+        page.unlink(missing_ok=True)
+        run(folder, *options, "--out", page)  # any option asks for a game, as of the team itself
+        (record,) = shown(page)
+        assert record.teams[0].player == "short"
+    text = run(folder, "--rules", SHORT)
+    (record,) = shown(Path(text.removeprefix("opened: ").strip()))
+    assert record.game.rules == {"episode_length": 3}
+    with pytest.raises(UserError, match="which --pettingzoo names"):
+        run(folder, "--kwargs", "{}")
 
 
 @pytest.mark.parametrize(

@@ -31,6 +31,15 @@ def complaint(*overrides: str) -> str:
         ("train.steps=2.5", "Config key train.steps must be a whole number of at least 1, not 2.5"),
         ("train.steps=0", "Config key train.steps must be a whole number of at least 1, not 0"),
         ("train.steps=true", "not True"),
+        (
+            "policy.layers=10000000",
+            "policy.layers must be a whole number of at least 1 and of at most 64, not 10000000",
+        ),
+        (
+            "policy.hidden=1e9",
+            "policy.hidden must be a whole number of at least 1 and of at most 16384, not 1000000000",
+        ),
+        ("meta.belief.examples=1e7", "meta.belief.examples must be a whole number of at least 1 and of at most 100000"),
         ("train.steps=1e400", "not inf"),
         ("train.steps=null", "not null"),
         ("train.steps='3'", "not '3'"),

@@ -13,9 +13,11 @@ from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner
 
 from marl_meta.cli.adapt import adapt as command
+from marl_meta.evaluate import adapting
 from marl_meta.evaluate.adapting import adapt
-from marl_meta.evaluate.ground import ThirdPartyGame
+from marl_meta.evaluate.ground import ThirdPartyGame, third_party_ground
 from marl_meta.games import make_vec
+from marl_meta.mind import Start
 from marl_meta.nets.inputs import BeliefDesign, PolicyDesign, PolicyInputs
 from marl_meta.replay import load_replay
 from marl_meta.team import Team, load_team
@@ -154,7 +156,6 @@ def test_a_memory_that_does_not_fit(tmp_path: Path) -> None:
 
 def test_a_reward_that_is_no_number(monkeypatch: pytest.MonkeyPatch) -> None:
     team = make_team(**BELIEF)
-    from marl_meta.evaluate import adapting
 
     def broken(*arguments: Any) -> Any:
         ground = trained(*arguments)
@@ -174,7 +175,7 @@ def test_a_reward_that_is_no_number(monkeypatch: pytest.MonkeyPatch) -> None:
 
     trained = adapting.trained_game
     monkeypatch.setattr(adapting, "trained_game", broken)
-    with pytest.raises(UserError, match="not a number"):
+    with pytest.raises(UserError, match="The game 'harvest' paid the agent 'gatherer_0' a reward of nan"):
         adapt(team, rules=RULES)
 
 
@@ -194,6 +195,42 @@ def test_the_command(tmp_path: Path) -> None:
     assert "return of each gatherer" in shown and "random play" in shown
     with pytest.raises(UserError, match="new"):
         CliRunner().invoke(app, [*arguments, "--out", str(tmp_path / "new")], catch_exceptions=False)
+
+
+def test_where_the_team_goes_is_settled_before_it_plays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_team(**BELIEF).save(tmp_path / "team")
+    arguments = [str(tmp_path / "team"), "--rules", json.dumps(RULES), "--out"]
+    played = []
+
+    def failing(*_: object, **__: object) -> None:
+        played.append(1)
+        raise UserError("The game failed.")
+
+    monkeypatch.setattr(adapting, "adapt", failing)
+    with pytest.raises(UserError, match="already exists"):
+        CliRunner().invoke(app, [*arguments, str(tmp_path / "team")], catch_exceptions=False)
+    assert played == []
+    with pytest.raises(UserError, match="The game failed"):
+        CliRunner().invoke(app, [*arguments, str(tmp_path / "new" / "deep")], catch_exceptions=False)
+    assert played == [1] and [path.name for path in tmp_path.iterdir()] == ["team"]  # nothing is left half-written
+
+
+SPOILT = Path(__file__).parents[1] / "interop" / "tiny_games.py"
+
+
+def test_what_a_game_shows_that_is_no_number_ruins_no_team(tmp_path: Path) -> None:
+    played = ThirdPartyGame(f"{SPOILT}:Spoilt", {"shows": True})
+    ground = third_party_ground(played)
+    game = ground.open(1, 2, 0)
+    design = PolicyDesign(hidden=8, heads=2, kinds=game.layout.kinds, trial_inputs=True)
+    policies = {"all": PolicyInputs(game.layout, design).build_policy()}
+    team = Team("ours", game.layout, {"all": design}, policies, {"player": "all"})
+    with pytest.raises(UserError, match="shows the agent 'player_1' an observation that holds nan"):
+        adapt(team, game=played, episodes=2)
+    start = Start(torch.full((2, 8), torch.nan), torch.zeros(2, 0, 0))
+    with pytest.raises(UserError, match=r"is not saved in .*: its tensor 'all:start/state' holds numbers that are not"):
+        replace(team, starts={"all": start}).save(tmp_path / "team")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_command_keeps_a_replay(tmp_path: Path) -> None:

@@ -4,9 +4,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pytest
 
 from marl_meta.evaluate.play import play, sides_of
-from marl_meta.types import Step, TeamLayout
+from marl_meta.types import Step, TeamLayout, UserError
 
 
 class Clockwork:
@@ -17,10 +18,12 @@ class Clockwork:
 
     num_agents = 3
     agent_team = np.array([0, 0, 1], np.int8)
+    agent_names = ("cat_0", "cat_1", "mouse_0")
     layout = SimpleNamespace(teams=(TeamLayout("cats", "cat"), TeamLayout("mice", "mouse"), TeamLayout("owls", "owl")))
 
     def __init__(self, num_games: int, episodes: int) -> None:
         self.num_games, self.episodes = num_games, episodes
+        self.variant_ids = ["clockwork-0123456789"] * num_games
         self.time, self.episode = np.zeros(num_games, int), np.zeros(num_games, int)
 
     def acting(self) -> np.ndarray:
@@ -80,3 +83,14 @@ def test_returns_are_those_of_the_first_trials_of_every_game() -> None:
     assert played.env_steps == lengths.sum()
     assert sum(told) == 16
     assert players["cats"].trials >= 8
+
+
+def test_a_reward_that_is_no_number_counts_for_nobody() -> None:
+    class Broken(Clockwork):
+        def step(self, actions: np.ndarray) -> Any:
+            step = super().step(actions)
+            step.reward[1, 2] *= np.nan
+            return step
+
+    with pytest.raises(UserError, match="The game 'clockwork' paid the agent 'mouse_0' a reward of nan"):
+        play(Broken(2, 1), {"cats": Idler(), "mice": Idler()}, variants=2, rounds=1, episodes=1)

@@ -200,7 +200,7 @@ def test_canonical_json_ignores_the_order_of_keys(value: dict[str, int]) -> None
 def test_canonical_json_literally() -> None:
     value = {"b": [1, 0.1 + 0.2, -0.0], "a": {"y": True, "x": "text"}, "c": 1e-7}
     assert canonical_json(value) == '{"a":{"x":"text","y":true},"b":[1,0.3,0.0],"c":1e-07}'
-    with pytest.raises(ValueError, match="no canonical JSON"):
+    with pytest.raises(UserError, match=r"'a\[0\]' is nan"):
         canonical_json({"a": [float("nan")]})
 
 

@@ -333,3 +333,29 @@ def test_close_closes_every_copy():
     game.close()
     assert game._games == [None, None]
     assert game.reset().observation.acting.all()
+
+
+@pytest.mark.parametrize("value", ["nan", "inf"])
+def test_what_is_no_number_is_refused_where_it_is_shown(value):
+    game = tiny("Spoilt", {"value": value, "shows": True})
+    game.reset()
+    actions = np.zeros((2, 2), np.int64)
+    for _ in range(2):
+        game.step(actions)
+    said = rf"'tiny_games\.py:Spoilt' shows the agent 'player_1' an observation that holds {value} \(number 2\)"
+    with pytest.raises(UserError, match=said):
+        game.step(actions)
+    lenient = tiny("Spoilt", {"value": value, "shows": True}, strict=False)  # for players who read the original
+    lenient.reset()
+    for _ in range(6):
+        lenient.step(actions)
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "where"), [({"value": float("nan")}, "value"), ({"at": [1, {"deep": float("inf")}]}, r"at\[1\]\.deep")]
+)
+def test_arguments_that_are_no_numbers_are_refused_by_name(kwargs, where):
+    with pytest.raises(
+        UserError, match=rf"^The rule or argument '{where}' is (nan|inf); allowed are finite numbers\.$"
+    ):
+        tiny("Spoilt", kwargs)

@@ -371,6 +371,46 @@ class Reach(ParallelEnv):
         pass
 
 
+class Spoilt(ParallelEnv):
+    """From its `at`-th step on it pays or shows `value`; until then whoever plays 1 is paid for it. Episodes take 4."""
+
+    metadata = {"name": "spoilt", "render_modes": []}
+
+    def __init__(self, at=3, value="nan", shows=False):
+        self.possible_agents = ["player_0", "player_1"]
+        self.render_mode = None
+        self.at, self.value, self.shows, self.steps = at, float(value), shows, 0
+
+    def observation_space(self, agent):
+        return spaces.Box(-1, 1, (3,), np.float32)
+
+    def action_space(self, agent):
+        return spaces.Discrete(2)
+
+    def _show(self):
+        shown = {agent: self.rng.uniform(-1, 1, 3).astype(np.float32) for agent in self.possible_agents}
+        if self.shows and self.steps >= self.at:
+            shown["player_1"][2] = self.value
+        return shown
+
+    def reset(self, seed=None, options=None):
+        self.rng, self.time, self.agents = np.random.default_rng(seed), 0, list(self.possible_agents)
+        return self._show(), {agent: {} for agent in self.agents}
+
+    def step(self, actions):
+        self.time, self.steps = self.time + 1, self.steps + 1
+        everybody = self.possible_agents
+        rewards = {agent: float(actions[agent]) for agent in everybody}
+        if not self.shows and self.steps >= self.at:
+            rewards["player_1"] = self.value
+        over = dict.fromkeys(everybody, self.time == 4)
+        self.agents = [] if self.time == 4 else list(everybody)
+        return self._show(), rewards, dict.fromkeys(everybody, False), over, {agent: {} for agent in everybody}
+
+    def close(self):
+        pass
+
+
 def text():
     return Spaces(observation=spaces.Text(5))
 

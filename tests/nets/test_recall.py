@@ -102,3 +102,15 @@ def test_the_memory_is_learnt_through_and_saved(read: str) -> None:
     memory = torch.randn(2, 5, 8)
     assert torch.equal(again(memory).knowledge, made(memory).knowledge)
     assert again.recalls and not net("head").recalls
+
+
+def test_examples_that_no_training_writes() -> None:
+    examples = Examples(room=3, width=1)
+    examples.write(torch.zeros(2, 1), torch.tensor([1.0, 2.0]))
+    assert examples.nonsense(3) is None
+    assert examples.nonsense(2) == ("truth", "whole numbers from 0 to 1")
+    assert examples.nonsense(0) is None  # numbers may be anything
+    for written in (-1, 2**62):
+        examples.written.fill_(written)
+        found = examples.nonsense(3)
+        assert found is not None and found[0] == "written"

@@ -14,6 +14,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from marl_meta.games import make_vec
+from marl_meta.mind import Start
+from marl_meta.nets.inputs import BeliefDesign, PolicyDesign, PolicyInputs
 from marl_meta.team import SCHEMA_VERSION, Team, load_team
 from marl_meta.types import UserError, VectorGame
 
@@ -117,6 +120,89 @@ def test_weights_that_do_not_fit(folder: Path) -> None:
     refused({}, "")
 
 
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+def test_weights_that_are_no_numbers(folder: Path, value: float) -> None:
+    path = folder / "weights.safetensors"
+    tensors = load_file(path)
+    tensors["two/actor.bias"][1] = value
+    save_file(tensors, path)
+    with pytest.raises(UserError, match=r"weights\.safetensors holds the tensor 'two/actor\.bias' with numbers that"):
+        load_team(folder)
+
+
+def test_a_team_of_no_numbers_is_not_saved(team: Team, folder: Path) -> None:
+    before = (folder / "weights.safetensors").read_bytes()
+    with torch.no_grad():
+        team.policies["one"].actor.bias[0] = torch.nan
+    with pytest.raises(UserError, match=r"The team 'first' is not saved in .*: its tensor 'one/actor\.bias'"):
+        team.save(folder)
+    assert (folder / "weights.safetensors").read_bytes() == before
+
+
+@pytest.mark.parametrize("name", ["surprise", "three/actor.bias", "one:adapter/value_scale", "one:belief/event.0.bias"])
+def test_tensors_of_nothing_that_the_card_describes(folder: Path, name: str) -> None:
+    path = folder / "weights.safetensors"
+    save_file({**load_file(path), name: torch.zeros(2)}, path)
+    with pytest.raises(UserError, match=rf"weights\.safetensors holds the tensor '{name}', which is of nothing"):
+        load_team(folder)
+
+
+@pytest.fixture
+def knowing(tmp_path: Path) -> Path:
+    """The folder of a team that infers hidden rules from examples, and remembers something."""
+    layout = make_vec("harvest", num_games=1).layout
+    belief = BeliefDesign(8, 4, read="matching", examples=16)
+    unknowns = tuple(bound for bound in layout.hidden_rules if bound.rule == "agents_needed")
+    design = PolicyDesign(8, 2, kinds=layout.kinds, unknowns=unknowns, belief=belief, recurrent=True)
+    inputs = PolicyInputs(layout, design)
+    net = inputs.build_belief()
+    assert net is not None
+    start = Start(torch.zeros(2, 8), torch.zeros(2, net.slots, net.memory))
+    policies, plays = {"one": inputs.build_policy()}, {"gatherer": "one"}
+    Team("keen", layout, {"one": design}, policies, plays, beliefs={"one": net}, starts={"one": start}).save(
+        tmp_path / "keen"
+    )
+    return tmp_path / "keen"
+
+
+EXAMPLES = "one:belief/heads.0.examples"
+MEMORIES: dict[str, tuple[str, Callable[[torch.Tensor], torch.Tensor], str]] = {
+    "evidence as doubles": ("one:start/evidence", torch.Tensor.double, "policy 'one' that does not fit.*: evidence"),
+    "evidence as integers": ("one:start/evidence", torch.Tensor.long, "policy 'one' that does not fit.*: evidence"),
+    "evidence of others": ("one:start/evidence", lambda held: held[:1].clone(), "does not fit its networks: evidence"),
+    "state of another width": ("one:start/state", lambda held: held[:, :3].clone(), "not fit its networks: state"),
+    "state of nobody": ("one:start/state", lambda held: held[:0].clone(), "does not fit its networks: state"),
+    "evidence of no numbers": (
+        "one:start/evidence",
+        lambda held: held + torch.nan,
+        "'one:start/evidence' with numbers",
+    ),
+    "truth out of range": (f"{EXAMPLES}.truth", lambda held: held + 2, "examples.truth' .*whole numbers from 0 to 1"),
+    "truth in between": (f"{EXAMPLES}.truth", lambda held: held + 0.5, "examples.truth' with other numbers"),
+    "less than nothing": (f"{EXAMPLES}.written", lambda held: held - 1, "examples.written' .*a number from 0 to"),
+    "more than ever": (f"{EXAMPLES}.written", lambda held: held + 2**62, "examples.written' with other numbers"),
+}
+
+
+@pytest.mark.parametrize("name", MEMORIES)
+def test_memories_that_do_not_fit(knowing: Path, name: str) -> None:
+    load_team(knowing)
+    path = knowing / "weights.safetensors"
+    tensors = load_file(path)
+    key, change, said = MEMORIES[name]
+    save_file({**tensors, key: change(tensors[key])}, path)
+    with pytest.raises(UserError, match=rf"^{path} holds .*{said}") as caught:
+        load_team(knowing)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_memory_with_more_than_it_has(knowing: Path) -> None:
+    path = knowing / "weights.safetensors"
+    save_file({**load_file(path), "one:start/hope": torch.zeros(1)}, path)
+    with pytest.raises(UserError, match="does not fit its networks: hope"):
+        load_team(knowing)
+
+
 def test_a_team_of_a_newer_version(folder: Path) -> None:
     change_card(folder, lambda card: card.update(schema_version=SCHEMA_VERSION + 1, more=[]))
     with pytest.raises(UserError, match=f"newer version of marl-meta .schema_version {SCHEMA_VERSION + 1}"):
@@ -132,6 +218,10 @@ CHANGES: dict[str, Callable[[dict[str, Any]], object]] = {
     "policies.one.hidden": lambda card: card["policies"]["one"].update(hidden=0),
     "policies.one.heads": lambda card: card["policies"]["one"].update(heads=-1),
     "policies.one.layers": lambda card: card["policies"]["one"].update(layers=0),
+    "policies.one.hidden: .*16384": lambda card: card["policies"]["one"].update(hidden=10**10),
+    "policies.one.layers: .*64": lambda card: card["policies"]["one"].update(layers=10**7),
+    "policies.one.adapted": lambda card: card["policies"]["one"].update(adapted=10**12),
+    "policies.one.slots": lambda card: card["policies"]["one"].update(slots=[10**12, 1]),
     "policies.one.critic": lambda card: card["policies"]["one"].update(critic="none"),
     "plays.players": lambda card: card["plays"].update(players="three"),
     "policies.one: ": lambda card: card["policies"]["one"].update(heads=3),
@@ -150,7 +240,7 @@ def test_a_card_that_makes_no_sense(folder: Path, key: str) -> None:
 
 
 def test_a_card_that_promises_more_than_memory_holds(folder: Path) -> None:
-    change_card(folder, lambda card: card["policies"]["one"].update(hidden=10**8))
+    change_card(folder, lambda card: card["policies"]["one"].update(hidden=16384, layers=64))
     with pytest.raises(UserError, match="weights of policy 'one'"):
         load_team(folder)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -345,3 +346,23 @@ def test_returns_are_means_over_the_games_in_which_a_team_plays(overrides: Overr
     assert metrics["return/players"] == pytest.approx((4.0 + 3.0 + 3.0) / 3)
     assert metrics["return_sum/players"] == pytest.approx((8.0 + 6.0 + 6.0) / 3)
     trainer.workers.close()
+
+
+@pytest.mark.parametrize(
+    ("meta", "remedy"),
+    [
+        ("rl2", "meta.tell=never leaves it to memory"),
+        ("belief", "meta=varibad or meta=rl2 meta.tell=never"),
+        ("episodic", "meta=varibad or meta=rl2 meta.tell=never"),
+        ("oracle", "meta=varibad or meta=rl2 meta.tell=never"),
+        ("cavia", "meta.tell=never meta.gradient.context=8"),
+    ],
+)
+def test_what_to_do_where_nobody_knows_the_rules(overrides: Overrides, meta: str, remedy: str) -> None:
+    changes: dict[str, Any] = {"game__entry_point": "mpe2.simple_spread_v3:parallel_env", "game__kwargs": "{N: 2}"}
+    with pytest.raises(
+        UserError, match=rf"meta={meta} needs hidden rules.*, or, where nobody knows .*{re.escape(remedy)}"
+    ):
+        cast_of(overrides(game="pettingzoo", meta=meta, **changes))
+    if meta == "rl2":
+        cast_of(overrides(game="pettingzoo", meta=meta, meta__tell="never", **changes))
