@@ -13,7 +13,7 @@ from marl_meta.evaluate.chart import TEAM_COLORS, ticks
 from marl_meta.evaluate.figure import FAINT, GRID, INK, Area, Dot, Figure, Line, Mark, Text, svg
 from marl_meta.evaluate.robust import Doubles
 from marl_meta.tournament.outsiders.player import FAULTS
-from marl_meta.tournament.plain import percent
+from marl_meta.tournament.plain import surely
 from marl_meta.tournament.plan import ThirdParty
 from marl_meta.tournament.schedule import Seating
 from marl_meta.tournament.standing import Standing
@@ -117,7 +117,7 @@ def _better(found: Standing) -> str:
     for row, name in enumerate(names):
         cells = [f'<td class="left">{html.escape(name)}</td>']
         for sure, score in zip(better[row].tolist(), expected[row].tolist(), strict=True):
-            said = "" if np.isnan(sure) else f'{percent(sure)}<span class="range">{score:.2f}</span>'
+            said = "" if np.isnan(sure) else f'{html.escape(surely(sure))}<span class="range">{score:.2f}</span>'
             style = "" if np.isnan(sure) else f' style="background:{_shade(sure)}"'
             cells.append(f'<td class="cell"{style}>{said}</td>')
         lines.append(f"<tr>{''.join(cells)}</tr>")

@@ -27,6 +27,13 @@ def whole(value: float) -> str:
     return "" if np.isnan(value) else f"{value:.0f}"
 
 
+def surely(probability: float) -> str:
+    """Return a probability in whole percents; never that something is certain."""
+    if probability > 0.99:
+        return ">99%"
+    return "<1%" if probability < 0.01 else percent(probability)
+
+
 def percent(share: float) -> str:
     """Return a share in whole percents, with no minus before what is rounded to nothing."""
     return f"{round(100.0 * share) + 0:d}%"

@@ -10,7 +10,7 @@ import pytest
 from marl_meta.evaluate.adaptation import Interval
 from marl_meta.tournament.page import page
 from marl_meta.tournament.partners import Partners
-from marl_meta.tournament.plain import percent
+from marl_meta.tournament.plain import percent, surely
 from marl_meta.tournament.report import conclude, write_report
 from marl_meta.tournament.running import Played, so_far, start
 from marl_meta.tournament.standing import Standing, standing
@@ -96,6 +96,10 @@ def test_who_is_better_how_surely(league: Played) -> None:
     record = found.record()
     assert record["better"][one][other] > 0.99 and record["better"][one][one] is None
     assert "How surely" in page(found, {})
+
+
+def test_nothing_is_certain() -> None:
+    assert [surely(one) for one in (0.0, 0.004, 0.5, 0.9, 0.996)] == ["<1%", "<1%", "50%", "90%", ">99%"]
 
 
 def test_no_share_is_minus_nothing() -> None:
