@@ -451,10 +451,10 @@ BOMBS: dict[str, Callable[[], bytes]] = {
 def test_a_small_file_takes_little_time_and_memory(name: str) -> None:
     data = BOMBS[name]()
     tracemalloc.start()
-    began = time.perf_counter()
+    began = time.process_time()  # whatever else the machine is doing
     with suppress(UserError):
         use_lightly(decode(data))
-    seconds, peak = time.perf_counter() - began, tracemalloc.get_traced_memory()[1]
+    seconds, peak = time.process_time() - began, tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < HEAVY and seconds < 20
 
