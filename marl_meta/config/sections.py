@@ -38,7 +38,8 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=
 
 YOUNGER_KEYS: dict[tuple[str, ...], dict[str, Any]] = {
     ("game",): {"sides": {}},
-    ("meta", "gradient"): {"context_rate": None},
+    ("policy",): {"alike": False},
+    ("meta", "gradient"): {"context_rate": None, "fit": "steps"},
 }
 """Keys that older run folders do not have, by where they belong: with these values all is as it was without them."""
 YOUNGER = ("league",)
@@ -113,6 +114,8 @@ class PolicyConfig(_Section):
     """Whether agents have a memory."""
     memory: Literal["heads", "query"]
     """Where memory enters: the heads, after attention, or the query of a second attention."""
+    alike: bool
+    """Whether kinds that differ only by their place in a hidden ordering are told apart by what is known alone."""
     critic: Literal["own", "central", "told"]
     """What the value head sees: the agent's own view, the whole game, or the agent's own view and the hidden rules."""
     path: Literal["auto", "dense", "sparse"]

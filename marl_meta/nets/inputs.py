@@ -111,6 +111,13 @@ class PolicyInputs:
         """Columns that a told critic reads."""
         return self.privileged.width if self.privileged is not None and self.design.critic == "told" else 0
 
+    @property
+    def alike(self) -> list[list[int]]:
+        """Groups of node features that say which kind an entity is, of kinds that are alike (`Knowledge.alike`)."""
+        kinds = self.design.kinds or self.layout.kinds
+        groups = self.knowledge.alike if self.knowledge is not None else ()
+        return [[1 + kinds.index(kind) for kind in group] for group in groups]
+
     def context_after(self, actions: IntArray, step: Step, agents: IntArray, passed: IntArray) -> FloatArray:
         """Return the context [B,n,C] that the inputs after `step` carry, where `agents` [n] had played `actions` [B,n].
 

@@ -89,6 +89,16 @@ class Knowledge:
                 for offset, name in enumerate(block.names):
                     self.places[layout.kinds.index(kind), order[name]] = block.start + offset
 
+    @property
+    def alike(self) -> tuple[tuple[str, ...], ...]:
+        """Groups of kinds that differ by nothing but their place in the ordering of a hidden rule."""
+        found = []
+        for unknown in self.unknowns:
+            kinds = tuple(kind for block in unknown.blocks for kind in block.kinds)
+            if unknown.orderings is not None and len(set(kinds)) == len(unknown.blocks):
+                found.append(kinds)
+        return tuple(found)
+
     def classes(self, hidden: FloatArray) -> IntArray:
         """Return [...,blocks]: which of its values each block has under the rules `hidden` [...,R']; 0 for numbers."""
         hidden = hidden[..., self._columns]

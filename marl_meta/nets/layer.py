@@ -47,6 +47,12 @@ class RelationalLayer(nn.Module):
         key = self.conv.lin_edge.weight[rows, relation]
         self.conv.lin_query.bias[rows] += key * (score * math.sqrt(depth) / key.square().sum())
 
+    @torch.no_grad()
+    def tie(self, columns: list[int]) -> None:
+        """Give these features of senders' nodes the same weights, the mean of those that they have."""
+        for weight in (self.conv.lin_key.weight, self.conv.lin_value.weight):
+            weight[:, columns] = weight[:, columns].mean(1, keepdim=True)
+
     def forward(
         self, receivers: Tensor, features: Tensor, mask: Tensor, embedding: Tensor | None = None, path: str = "fused"
     ) -> tuple[Tensor, Tensor]:

@@ -204,6 +204,12 @@ class RelationalPolicy(nn.Module):
         for linear in (self.actor, self.critic_hidden, self.critic):
             nn.init.zeros_(linear.bias)
 
+    def tie(self, columns: list[int]) -> None:
+        """Have the network treat these features of the nodes that agents see alike (`RelationalLayer.tie`)."""
+        for module in self.modules():
+            if isinstance(module, RelationalLayer):
+                module.tie(columns)
+
     @contextmanager
     def unchanging(self) -> Iterator[None]:
         """While this lasts nobody changes the weights, and what is derived from them is worked out once.

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from marl_meta.games.rewards import check_rewards
 from marl_meta.players import RandomPlayer
 from marl_meta.replay.record import MOST_LOG, ReplayRecord, Series, Status
 from marl_meta.replay.recorder import Recorder
@@ -162,6 +163,7 @@ class _Table:
             if self._recorder is not None:
                 self._recorder.choose(self._observation, actions)
             step = self._game.step(actions)
+            check_rewards(self._game, step.reward)
             if self._recorder is not None:
                 self._recorder.note(step)
             for seat, slots in self._seats.items():

@@ -260,8 +260,27 @@ def _learners(
             )
         for start in starts:
             _start_from(learner, str(start))
+        if config.policy.alike:
+            _tie(learner, config)
         learners[name] = learner
     return learners
+
+
+def _tie(learner: Learner | GradientLearner, config: Config) -> None:
+    """Have a learner's policy treat alike kinds alike, now and after every step of its optimiser."""
+    groups = learner.inputs.alike
+    if not groups or config.policy.encoder == "flat":
+        raise UserError(
+            f"Config key policy.alike must be false for meta={config.meta.name} policy.encoder={config.policy.encoder} "
+            "on this split: no nodes say what is known of a hidden ordering of their kinds."
+        )
+
+    def tie(*_: object) -> None:
+        for columns in groups:
+            learner.policy.tie(columns)
+
+    tie()
+    learner.optimiser.register_step_post_hook(tie)
 
 
 def _start_from(learner: Learner | GradientLearner, path: str) -> None:

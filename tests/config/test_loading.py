@@ -97,12 +97,18 @@ def test_composing_has_no_side_effects(tmp_path: Path, monkeypatch: pytest.Monke
     assert not GlobalHydra.instance().is_initialized()
 
 
-def test_a_config_from_before_there_were_leagues_and_sides_is_read_as_one_without() -> None:
-    values = json.loads(load_config(["game=harvest", "name=old"]).to_json())
-    del values["league"], values["game"]["sides"]
+def test_a_config_from_before_there_were_leagues_sides_and_other_keys_is_read_as_one_without() -> None:
+    now = load_config(["game=harvest", "name=old"])
+    values = json.loads(now.to_json())
+    for key in ("league", "game.sides", "policy.alike", "meta.gradient.context_rate", "meta.gradient.fit"):
+        *path, last = key.split(".")
+        section = values
+        for name in path:
+            section = section[name]
+        del section[last]
     config = Config.from_json(json.dumps(values))
-    assert config.league.name == "none"
-    assert config.game.sides == {}
+    assert config == now
+    assert config.league.name == "none" and config.game.sides == {}
     del values["game"]["num_games"]
     with pytest.raises(UserError, match=r"game\.num_games"):
         Config.from_json(json.dumps(values))

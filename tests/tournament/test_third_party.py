@@ -149,6 +149,13 @@ def test_actions_that_are_none_forfeit(tmp_path: Path, answer: str) -> None:
         assert fault.kind == ("illegal" if answer == "[3, 7]" else "shape")
 
 
+def test_a_game_that_pays_no_number_is_named(tmp_path: Path) -> None:
+    steady = code(tmp_path, "steady", "def policy(observation, agent):\n    return START\n")
+    plan = plan_of([f"steady={steady}:policy", "random"], "Spoilt", sides={"*": "*"}, games=1, seeds=1)
+    with pytest.raises(UserError, match=r"paid the agent 'player_1' a reward of nan, which is not a number to count"):
+        start(plan, tmp_path / "t")
+
+
 def test_pictures_are_shown_to_people_from_outside(tmp_path: Path) -> None:
     looks = "    assert shown.shape == (99, 99, 3) and shown.dtype == 'uint8' and (shown >= 40).all()\n"
     sees = code(tmp_path, "sees", f"def policy(shown, agent):\n{looks}    return [1, 5]\n")
