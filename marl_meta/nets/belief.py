@@ -67,6 +67,13 @@ class BeliefNet(nn.Module):
         )
         self._kinds = {block: [kinds.index(kind) for kind in block.kinds] for block in knowledge.blocks}
 
+    @torch.no_grad()
+    def tie(self, columns: list[int]) -> None:
+        """Give these features of events the same weights, the mean of those that they have."""
+        weight = self.event[0].weight
+        assert isinstance(weight, Tensor)
+        weight[:, columns] = weight[:, columns].mean(1, keepdim=True)
+
     def evidence(self, features: Tensor, place: Tensor, places: int) -> Tensor:
         """Return what events [C,V] add to the memory, summed by `place` [C] (row * slots + kind): [places,D]."""
         each: Tensor = self.event(features)

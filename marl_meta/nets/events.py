@@ -66,7 +66,9 @@ class EventReader:
         change = self.pay + _PAY + len(kinds) + private
         self.change = range(change, change + private)
         """The columns that say how private features changed."""
-        self.moved = (touch + _TOUCH - 1, *range(self.pay + _PAY, self.pay + _PAY + len(kinds)))
+        self.displaced = range(self.pay + _PAY, self.pay + _PAY + len(kinds))
+        """The columns that say how many of each kind were displaced."""
+        self.moved = (touch + _TOUCH - 1, *self.displaced)
         """The columns that say what was displaced."""
 
     def kinds_of(self, observation: Observation, agents: IntArray) -> SmallIntArray:

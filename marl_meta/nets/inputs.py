@@ -111,12 +111,18 @@ class PolicyInputs:
         """Columns that a told critic reads."""
         return self.privileged.width if self.privileged is not None and self.design.critic == "told" else 0
 
-    @property
-    def alike(self) -> list[list[int]]:
-        """Groups of node features that say which kind an entity is, of kinds that are alike (`Knowledge.alike`)."""
+    def alike(self) -> tuple[list[list[int]], list[list[int]]]:
+        """Return which features say what kind an entity is, by groups of kinds that are alike (`Knowledge.alike`).
+
+        They are those of nodes, and those of events: what kind the entity is, and how many of it were displaced.
+        """
         kinds = self.design.kinds or self.layout.kinds
         groups = self.knowledge.alike if self.knowledge is not None else ()
-        return [[1 + kinds.index(kind) for kind in group] for group in groups]
+        places = [[kinds.index(kind) for kind in group] for group in groups]
+        nodes = [[1 + place for place in group] for group in places]
+        if self.events is None:
+            return nodes, []
+        return nodes, places + [[self.events.displaced[place] for place in group] for group in places]
 
     def context_after(self, actions: IntArray, step: Step, agents: IntArray, passed: IntArray) -> FloatArray:
         """Return the context [B,n,C] that the inputs after `step` carry, where `agents` [n] had played `actions` [B,n].

@@ -16,9 +16,11 @@ from marl_meta.games.family import Family
 from marl_meta.games.scripted import scripts_of
 from marl_meta.interop.vector import PettingZooVector
 from marl_meta.meta.controller import GradientController
+from marl_meta.nets.belief import BeliefNet
 from marl_meta.nets.flat import room_of
 from marl_meta.nets.inputs import BeliefDesign, PolicyDesign
 from marl_meta.nets.outcomes import latent_rules
+from marl_meta.nets.policy import RelationalPolicy
 from marl_meta.players import RandomPlayer, scripted_player
 from marl_meta.rollout import Collector, Controller, Seat
 from marl_meta.team import load_team
@@ -267,20 +269,25 @@ def _learners(
 
 
 def _tie(learner: Learner | GradientLearner, config: Config) -> None:
-    """Have a learner's policy treat alike kinds alike, now and after every step of its optimiser."""
-    groups = learner.inputs.alike
-    if not groups or config.policy.encoder == "flat":
+    """Have what a learner decides and infers be the same of alike kinds, now and after every step of an optimiser."""
+    nodes, events = learner.inputs.alike()
+    if not nodes or config.policy.encoder == "flat":
         raise UserError(
             f"Config key policy.alike must be false for meta={config.meta.name} policy.encoder={config.policy.encoder} "
             "on this split: no nodes say what is known of a hidden ordering of their kinds."
         )
+    parts: list[tuple[RelationalPolicy | BeliefNet, torch.optim.Optimizer, list[list[int]]]]
+    parts = [(learner.policy, learner.optimiser, nodes)]
+    if isinstance(learner, Learner) and learner.belief is not None and learner.belief_optimiser is not None:
+        parts.append((learner.belief, learner.belief_optimiser, events))
+    for net, optimiser, groups in parts:
 
-    def tie(*_: object) -> None:
-        for columns in groups:
-            learner.policy.tie(columns)
+        def tie(*_: object, net: RelationalPolicy | BeliefNet = net, groups: list[list[int]] = groups) -> None:
+            for columns in groups:
+                net.tie(columns)
 
-    tie()
-    learner.optimiser.register_step_post_hook(tie)
+        tie()
+        optimiser.register_step_post_hook(tie)
 
 
 def _start_from(learner: Learner | GradientLearner, path: str) -> None:
