@@ -73,13 +73,15 @@ def test_how_a_team_adapts_by_gradients() -> None:
     (policy,) = json.loads(inspected("zoo:payoffs-cavia", "--json"))["policies"].values()
     rates = policy["adapts"].pop("rates")
     assert policy["adapts"] == {
-        "kind": "steps", "parts": ["context"], "loss": "prediction", "fit": "steps", "experience": "trial",
-        "window": 8, "steps": 5,
+        "kind": "steps", "parts": ["context"], "loss": "prediction", "fit": "exact", "experience": "trial",
+        "window": 8, "steps": 1,
     }  # fmt: skip
     assert list(rates) == ["kind_context"] and 0.1 < rates["kind_context"] < 10.0
     shown = inspected("zoo:payoffs-cavia")
     for said in ("adapts after each episode", "prediction", "rate of kind_context"):
         assert said in shown
+    (stepping,) = json.loads(inspected("zoo:payoffs-maml", "--json"))["policies"].values()
+    assert (stepping["adapts"]["fit"], stepping["adapts"]["steps"]) == ("steps", 3)
     (latent,) = json.loads(inspected("zoo:payoffs-leo", "--json"))["policies"].values()
     assert latent["adapts"]["kind"] == "latent" and next(iter(latent["adapts"]["rates"])) == "latent"
     (plain,) = json.loads(inspected("zoo:payoffs-belief", "--json"))["policies"].values()
