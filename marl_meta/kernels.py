@@ -1,8 +1,8 @@
 """How the CPU kernels of the networks and losses are compiled.
 
 A kernel is a serial loop that releases the interpreter lock. Work is spread over cores one level up, by giving each
-thread its own share of the games (`marl_meta.rl.sharding`): matrix products and kernels then run side by side without a
-barrier after each, which on two cores is 1.4 times as fast as splitting every operation.
+its own share of the games (`marl_meta.rl.sharding`): matrix products and kernels then run side by side without a
+barrier after each, which with threads on two cores is 1.4 times as fast as splitting every operation.
 """
 
 from __future__ import annotations

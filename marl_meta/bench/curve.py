@@ -5,13 +5,15 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
 from marl_meta.allocator import keep_freed_memory
 from marl_meta.config import load_config
-from marl_meta.train.build import assemble, resolve
+from marl_meta.train.build import resolve
 from marl_meta.train.folder import RunFolder
+from marl_meta.train.replica import open_trainer
 from marl_meta.train.trainer import Trainer
 
 WITHIN = {-60.0: 30.0, -55.0: 60.0, -36.0: 600.0, -30.0: 1800.0}
@@ -42,18 +44,17 @@ class Curve:
 def run_curve(overrides: Sequence[str], seconds: float) -> Curve:
     """Return what training with default rules reaches within `seconds`, its schedules laid out for that time."""
     keep_freed_memory()
-    trainer = _trainer(overrides, steps=None)
-    for _ in range(_TRIAL_ITERATIONS):
-        timing = trainer.iterate()[1]
+    with _trainer(overrides, steps=None) as trainer:
+        for _ in range(_TRIAL_ITERATIONS):
+            timing = trainer.iterate()[1]
     speed = float(timing["env_steps_per_second"] or 1.0)
-    trainer.workers.close()
-    return _follow(_trainer(overrides, steps=max(1, int(speed * seconds))), seconds)
+    with _trainer(overrides, steps=max(1, int(speed * seconds))) as trainer:
+        return _follow(trainer, seconds)
 
 
-def _trainer(overrides: Sequence[str], steps: int | None) -> Trainer:
+def _trainer(overrides: Sequence[str], steps: int | None) -> AbstractContextManager[Trainer]:
     fixed = ["game=spread", "train.device=cpu", *overrides, *(() if steps is None else (f"train.steps={steps}",))]
-    config = resolve(load_config(fixed))
-    return Trainer(config, RunFolder(Path("unwritten")), assemble(config))
+    return open_trainer(resolve(load_config(fixed)), RunFolder(Path("unwritten")))
 
 
 def _follow(trainer: Trainer, seconds: float) -> Curve:
@@ -76,5 +77,4 @@ def _follow(trainer: Trainer, seconds: float) -> Curve:
             for threshold in THRESHOLDS:
                 if mean >= threshold:
                     reached.setdefault(threshold, time.monotonic() - began)
-    trainer.workers.close()
     return Curve(reached, mean, trainer.env_steps, passed)

@@ -17,7 +17,7 @@ from marl_meta.bench.machine import inspect_machine
 from marl_meta.bench.report import Mark, Report, Row, Say, Table
 from marl_meta.bench.timing import Case, interleave, slower
 from marl_meta.meta.inner import Loss, Order, adapt, each_task
-from marl_meta.meta.outer import meta_gradient
+from marl_meta.meta.outer import Statistics, meta_gradient
 from marl_meta.meta.parameters import Parameters, detached, for_tasks, parameters_of
 from marl_meta.meta.policies import run_policy, shell
 from marl_meta.nets.policy import GraphTensors, PolicyShape, RelationalPolicy
@@ -104,11 +104,11 @@ def all_at_once(parameters: Parameters, shares: Sequence[Share], workers: Worker
     """Return the meta-gradient by `meta_gradient`: all tasks of a share in one vectorised pass."""
     tasks = sum(len(share.outer["action"]) for share in shares)
 
-    def objective(shared: Parameters, share: Share) -> Tensor:
+    def objective(shared: Parameters, share: Share) -> tuple[Tensor, Statistics]:
         start = for_tasks(shared, len(share.outer["action"]))
         adapted = adapt(share.loss, start, [share.inner], rates=RATE, order=order)
         judged: Tensor = each_task(share.loss, adapted, {}, share.outer)
-        return judged.sum() / tasks
+        return judged.sum() / tasks, {}
 
     return meta_gradient(objective, parameters, shares, workers)[1]
 

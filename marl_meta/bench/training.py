@@ -21,9 +21,10 @@ from marl_meta.bench.machine import inspect_machine
 from marl_meta.bench.report import Mark, Report, Row, Say, Table
 from marl_meta.config import Config, load_config
 from marl_meta.interop.peers import installed
-from marl_meta.train.build import assemble, resolve
+from marl_meta.train.build import resolve
 from marl_meta.train.folder import RunFolder
-from marl_meta.train.trainer import Metrics, Trainer
+from marl_meta.train.replica import open_trainer
+from marl_meta.train.trainer import Metrics
 
 NUM_GAMES = (128, 1024)
 AGENT_STEPS_PER_SECOND = 30e3
@@ -42,8 +43,9 @@ class Speed:
     collect_seconds: float
     update_seconds: float
     cpu_microseconds: float
-    """Processor time of an agent-step, all threads together."""
+    """Processor time of an agent-step: that of the leading process times how many there are, as all do the same."""
     peak_mib: float
+    """Memory, reckoned in the same way."""
     iterations: int
 
 
@@ -55,7 +57,7 @@ def bench_training(
     overrides: Sequence[str] = (),
     say: Say,
 ) -> Report:
-    """Return the speed of training spread by the number of games, each in a process of its own, and its memory.
+    """Return the speed of training spread by the number of games, each in processes of its own, and its memory.
 
     `overrides` are of the config. With `curve_seconds`, a training of that length follows, and when it reached what.
     """
@@ -94,20 +96,20 @@ def measure_speed(overrides: Sequence[str], seconds: float) -> Speed:
     """Return how fast a training goes over about `seconds`, after the iterations that compile and warm up."""
     keep_freed_memory()
     config = _config(overrides)
-    trainer = Trainer(config, RunFolder(Path("unwritten")), assemble(config))
-    for _ in range(WARM_UP):
-        trainer.iterate()
-    timings: list[Metrics] = []
-    until, cpu = time.monotonic() + seconds, time.process_time()
-    while not timings or time.monotonic() < until:
-        timings.append(trainer.iterate()[1])
-    cpu = time.process_time() - cpu
+    with open_trainer(config, RunFolder(Path("unwritten"))) as trainer:
+        for _ in range(WARM_UP):
+            trainer.iterate()
+        timings: list[Metrics] = []
+        until, cpu = time.monotonic() + seconds, time.process_time()
+        while not timings or time.monotonic() < until:
+            timings.append(trainer.iterate()[1])
+        cpu = (time.process_time() - cpu) * trainer.workers.processes
+        memory = peak_memory() * trainer.workers.processes
     agents = trainer.cast.collectors[0].game.num_agents
     steps = config.game.num_games * config.train.horizon * agents
     names = ("env_steps_per_second", "collect_seconds", "update_seconds")
     rate, collect, update = (median(float(row[name] or 0.0) for row in timings) for name in names)
-    trainer.workers.close()
-    return Speed(rate * agents, collect, update, 1e6 * cpu / steps / len(timings), peak_memory(), len(timings))
+    return Speed(rate * agents, collect, update, 1e6 * cpu / steps / len(timings), memory, len(timings))
 
 
 def peak_memory() -> float:

@@ -24,7 +24,7 @@ from marl_meta.nets.events import Events
 from marl_meta.nets.outcomes import OutcomeModel, outcome_loss
 from marl_meta.rl.sharding import Workers
 from marl_meta.rollout import Testimony
-from marl_meta.types import IntArray
+from marl_meta.types import FloatArray, IntArray
 
 EXAMPLES = 4
 """From how many games of each share an iteration's examples for an episodic memory are taken."""
@@ -47,30 +47,35 @@ def improve_belief(
     order: np.random.Generator,
     workers: Workers,
 ) -> dict[str, float]:
-    """Improve `net` in place on an iteration's testimonies; returns statistics.
+    """Improve `net` in place on an iteration's testimonies, those that `workers` work on here; returns statistics.
 
     `belief_loss` is the mean loss in nats per rule, `belief_start` and `belief_end` that of the first and the last
     step; `belief_sure` the share of agent-steps at which the likeliest rules are the true ones.
     """
     parameters = list(net.parameters())
     found: list[Tensor] = []
-    minibatches = min(settings.minibatches, *(share.hidden.shape[1] for share in shares))
+    sizes = workers.map(lambda share: share.hidden.shape[1], shares)
+    minibatches = min(settings.minibatches, *sizes)
     for _ in range(settings.epochs):
-        batches = [np.array_split(order.permutation(share.hidden.shape[1]), minibatches) for share in shares]
+        batches = [np.array_split(order.permutation(size), minibatches) for size in sizes]
         for games in zip(*batches, strict=True):
-            parts = workers.map(lambda item: _gradients(net, parameters, *item), list(zip(shares, games, strict=True)))
-            total = sum(float(statistics[0]) for _, statistics in parts)
+            gradients, statistics = workers.reduce(
+                lambda item: _gradients(net, parameters, *item),
+                list(zip(shares, workers.own(games), strict=True)),
+                _together,
+            )
+            total = float(statistics[0])
             if total == 0:
                 continue
-            for index, parameter in enumerate(parameters):
-                gradient = sum((gradients[index] for gradients, _ in parts[1:]), parts[0][0][index])
+            for parameter, gradient in zip(parameters, gradients, strict=True):
                 parameter.grad = gradient / total
             nn.utils.clip_grad_norm_(parameters, settings.max_grad_norm)
             optimiser.step()
-            found.append(torch.stack([statistics for _, statistics in parts]).sum(0))
+            found.append(statistics)
     sums = torch.stack(found).sum(0) if found else torch.zeros(6)
     if net.recalls:
-        _keep_examples(net, shares, order)
+        chosen = [order.permutation(size)[:EXAMPLES] for size in sizes]
+        _keep_examples(net, shares, chosen, workers)
     weight, first, last = (max(float(sums[index]), 1.0) for index in (0, 3, 5))
     return {
         "belief_loss": float(sums[1]) / weight,
@@ -79,17 +84,28 @@ def improve_belief(
     }
 
 
+def _together(parts: list[tuple[list[Tensor], Tensor]]) -> tuple[list[Tensor], Tensor]:
+    """Return the sums over shares of gradients and statistics."""
+    (first, _), *others = parts
+    gradients = [sum((other[index] for other, _ in others), own) for index, own in enumerate(first)]
+    return gradients, torch.stack([statistics for _, statistics in parts]).sum(0)
+
+
 @torch.no_grad()
-def _keep_examples(net: BeliefNet, shares: Sequence[Testimony], order: np.random.Generator) -> None:
-    """Have the net keep what some agents remember at the last step, with the rules of their games."""
-    for share in shares:
-        games = order.permutation(share.hidden.shape[1])[:EXAMPLES]
+def _keep_examples(net: BeliefNet, shares: Sequence[Testimony], chosen: Sequence[IntArray], workers: Workers) -> None:
+    """Have the net keep what agents of the chosen games remember at the last step, with the rules of these games."""
+
+    @torch.no_grad()  # which each thread decides for itself
+    def examples(item: tuple[Testimony, IntArray]) -> tuple[Tensor, IntArray, FloatArray]:
+        share, games = item
         agents = share.starts.shape[1] // share.hidden.shape[1]
         memory, rows = remembered(net, share, games)
         acting = share.weight[-1, rows].bool()
         hidden = np.repeat(share.hidden[-1, games], agents, axis=0)[acting.numpy()]
-        spec = net.knowledge
-        net.keep_examples(memory[-1][acting], spec.classes(hidden), spec.numbers(hidden))
+        return memory[-1][acting], net.knowledge.classes(hidden), net.knowledge.numbers(hidden)
+
+    for example in workers.map(examples, list(zip(shares, workers.own(chosen), strict=True))):
+        net.keep_examples(*example)
 
 
 def _gradients(

@@ -51,12 +51,21 @@ class Share(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class _Part:
+    """What a minibatch comes to, in one share or in all."""
+
     gradient: Tensor
     """[P] of all parameters in a row."""
     sums: Tensor
     """As in `marl_meta.rl.objective.Slopes`; then the auxiliary loss, if there is one."""
     weight: float
     """Number of entries that count."""
+
+
+def _together(parts: list[_Part]) -> _Part:
+    gradient = parts[0].gradient
+    for part in parts[1:]:
+        gradient = gradient + part.gradient
+    return _Part(gradient, torch.stack([part.sums for part in parts]).sum(0), sum(part.weight for part in parts))
 
 
 def update(
@@ -69,7 +78,8 @@ def update(
 ) -> dict[str, float]:
     """Improve `policy` in place on an iteration's experience; returns the update's statistics.
 
-    Every epoch visits every game once, in minibatches of whole sequences drawn from all shares.
+    `shares` are those that `workers` work on in this process. Every epoch visits every game once, in minibatches of
+    whole sequences drawn from all shares.
     """
     by = Coefficients(settings.clip, settings.value_clip, settings.value_weight, settings.entropy)
     parameters = [parameter for parameter in policy.parameters() if parameter.requires_grad]
@@ -77,20 +87,21 @@ def update(
     norms: list[float] = []
     epochs_done = 0
     # Every minibatch takes games from every share, so there are no more of them than the smallest share has games.
-    minibatches = min(settings.minibatches, *(share.num_games for share in shares))
+    sizes = workers.map(lambda share: share.num_games, shares)
+    minibatches = min(settings.minibatches, *sizes)
     for _ in range(settings.epochs):
-        batches = [np.array_split(order.permutation(share.num_games), minibatches) for share in shares]
+        batches = [np.array_split(order.permutation(size), minibatches) for size in sizes]
         of_epoch: list[Tensor] = []
         for games in zip(*batches, strict=True):
-            parts = workers.map(
+            found = workers.reduce(
                 lambda item: _share_gradients(policy, parameters, *item, by, settings.auxiliary),
-                list(zip(shares, games, strict=True)),
+                list(zip(shares, workers.own(games), strict=True)),
+                _together,
             )
-            total = sum(part.weight for part in parts)
-            if total == 0:
+            if found.weight == 0:
                 continue
-            norms.append(_apply(optimiser, parameters, parts, total, settings.max_grad_norm))
-            of_epoch.append(torch.stack([part.sums for part in parts]).sum(0) / total)
+            norms.append(_apply(optimiser, parameters, found, settings.max_grad_norm))
+            of_epoch.append(found.sums / found.weight)
         statistics += of_epoch
         epochs_done += 1
         kl = float(torch.stack(of_epoch)[:, 3].mean()) if of_epoch else 0.0
@@ -114,15 +125,10 @@ def _share_gradients(
     return _Part(flat, sums, float(targets.weight.sum()))
 
 
-def _apply(
-    optimiser: torch.optim.Optimizer, parameters: Sequence[Tensor], parts: list[_Part], total: float, max_norm: float
-) -> float:
-    """Step along the mean of the parts' gradients, clipped to `max_norm`; returns the norm before clipping."""
-    gradient = parts[0].gradient
-    for part in parts[1:]:
-        gradient = gradient + part.gradient
-    norm = float(torch.linalg.vector_norm(gradient)) / total
-    gradient = gradient * (min(1.0, max_norm / (norm + 1e-6)) / total)
+def _apply(optimiser: torch.optim.Optimizer, parameters: Sequence[Tensor], found: _Part, max_norm: float) -> float:
+    """Step along the mean gradient, clipped to `max_norm`; returns the norm before clipping."""
+    norm = float(torch.linalg.vector_norm(found.gradient)) / found.weight
+    gradient = found.gradient * (min(1.0, max_norm / (norm + 1e-6)) / found.weight)
     pieces = gradient.split([parameter.numel() for parameter in parameters])
     for parameter, piece in zip(parameters, pieces, strict=True):
         parameter.grad = piece.view_as(parameter)

@@ -1,12 +1,13 @@
-"""Work on several cores by shares of games: one thread a share, results in the order of the shares.
+"""Work on several cores by shares of games, results in the order of the shares.
 
-Numbers depend on how many shares there are (sums are taken share by share), not on how fast each thread is.
+Numbers depend on how many shares there are (sums are taken share by share), not on how fast each of them is worked on,
+nor on whether they lie in threads of one process (`Workers`) or in processes of their own (`marl_meta.rl.processes`).
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
@@ -17,9 +18,10 @@ _SWITCH_SECONDS = 5e-5
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
+_Outcome = TypeVar("_Outcome")
 
 
-def _work_alone() -> None:
+def work_alone() -> None:
     """Keep this thread's operations and kernels to itself: the other cores have shares of their own."""
     torch.set_num_threads(1)
     numba.set_num_threads(1)
@@ -33,20 +35,50 @@ class Workers:
             raise ValueError(f"a pool needs at least one worker, not {count}")
         self.count = count
         self._before = (torch.get_num_threads(), numba.get_num_threads(), sys.getswitchinterval())
-        self._pool = ThreadPoolExecutor(count - 1, initializer=_work_alone) if count > 1 else None
-        _work_alone()
-        if count > 1:
-            # A thread that comes back from an operation waits so long for the interpreter's lock; the default, 5 ms,
-            # is longer than most operations take.
-            sys.setswitchinterval(_SWITCH_SECONDS)
+        self._pool = self._open_pool()
+        work_alone()
+
+    def _open_pool(self) -> ThreadPoolExecutor | None:
+        if self.count == 1:
+            return None
+        # A thread that comes back from an operation waits so long for the interpreter's lock; the default, 5 ms,
+        # is longer than most operations take.
+        sys.setswitchinterval(_SWITCH_SECONDS)
+        return ThreadPoolExecutor(self.count - 1, initializer=work_alone)
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process writes what the run leaves behind."""
+        return True
+
+    @property
+    def processes(self) -> int:
+        """How many processes work on the shares."""
+        return 1
+
+    def own(self, items: Sequence[_Item]) -> list[_Item]:
+        """Return those of all shares' items that are worked on in this process."""
+        return list(items)
 
     def map(self, function: Callable[[_Item], _Result], items: Iterable[_Item]) -> list[_Result]:
-        """Return `function` of every item, computed side by side; the caller's thread takes the first."""
+        """Return `function` of every share's item, computed side by side, where `items` are this process's own."""
+        return self.reduce(function, items, list)
+
+    def reduce(
+        self,
+        function: Callable[[_Item], _Result],
+        items: Iterable[_Item],
+        combine: Callable[[list[_Result]], _Outcome],
+    ) -> _Outcome:
+        """Return `combine` of what `map` returns; the caller's thread takes the first item."""
         first, *others = items
         if self._pool is None:
-            return [function(item) for item in (first, *others)]
+            return combine([function(item) for item in (first, *others)])
         futures = [self._pool.submit(function, item) for item in others]
-        return [function(first), *(future.result() for future in futures)]
+        return combine([function(first), *(future.result() for future in futures)])
+
+    def announce(self, order: str) -> None:
+        """Have the other processes, where there are some, take part in what comes next."""
 
     def close(self) -> None:
         """Stop the threads, and leave the process as it was before them."""

@@ -22,6 +22,7 @@ from marl_meta.nets.inputs import BeliefDesign, PolicyDesign
 from marl_meta.nets.outcomes import latent_rules
 from marl_meta.nets.policy import RelationalPolicy
 from marl_meta.players import RandomPlayer, scripted_player
+from marl_meta.rl.sharding import Workers
 from marl_meta.rollout import Collector, Controller, Seat
 from marl_meta.team import load_team
 from marl_meta.train.gradient import GradientLearner
@@ -33,7 +34,8 @@ from marl_meta.train.trials import TrialCollector, TrialSeat
 from marl_meta.types import BoundRule, IntArray, Layout, TeamLayout, UserError, VectorGame
 from marl_meta.wording import listed
 
-MOST_THREADS = 8
+MOST_SHARES, FEWEST_GAMES = 8, 16
+"""How many shares there are at most, and how many games each has at least, where a config leaves it open."""
 INFERRING = ("belief", "episodic")
 """Meta-learners that learn to infer the hidden rules from the truth."""
 _UNTOLD = {
@@ -52,7 +54,7 @@ class Cast:
 
     learners: Mapping[str, Learner | GradientLearner]
     collectors: Sequence[Collector | TrialCollector]
-    """One per share of the games."""
+    """One per share of the games that is played in this process."""
     schedule: Schedule | None
     """Which variants the games draw how often; None where all are as likely."""
     league: League | None
@@ -61,8 +63,9 @@ class Cast:
 
 def resolve(config: Config) -> Config:
     """Return the config with what depends on this machine written out, so that a resumed run is the same run."""
-    threads = config.train.threads or min(os.cpu_count() or 1, MOST_THREADS)
-    threads = max(1, min(threads, config.game.num_games))
+    games = config.game.num_games
+    threads = config.train.threads or min(os.cpu_count() or 1, MOST_SHARES, games // FEWEST_GAMES)
+    threads = max(1, min(threads, games))
     device = config.train.device
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -77,7 +80,7 @@ def resolve(config: Config) -> Config:
 
 
 def open_games(config: Config) -> list[VectorGame]:
-    """Return the shares of the games, one a thread; together they play as one batch would."""
+    """Return all shares of the games; together they play as one batch would."""
     shares = np.array_split(np.arange(config.game.num_games), config.train.threads)
     return [_open_share(config, len(share), int(share[0])) for share in shares]
 
@@ -170,14 +173,18 @@ def design_policy(config: Config, layout: Layout) -> PolicyDesign:
     )
 
 
-def assemble(config: Config) -> Cast:
-    """Return the learners and the collectors of a resolved config, everything at its start."""
+def assemble(config: Config, workers: Workers | None = None) -> Cast:
+    """Return the learners and the collectors of a resolved config, everything at its start.
+
+    With `workers` the collectors are of those shares alone that they work on in this process.
+    """
     games = open_games(config)
     layout = games[0].layout
     teams = team_configs(config, layout)
     learners = _learners(config, games[0], teams)
     collectors: list[Collector | TrialCollector] = []
-    for index, game in enumerate(games):
+    shares = list(enumerate(games))
+    for index, game in shares if workers is None else workers.own(shares):
         fixed = {
             name: (_slots(game, [name]), fixed_player(config, layout, name, team, index))
             for name, team in teams.items()

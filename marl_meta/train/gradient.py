@@ -23,7 +23,7 @@ from marl_meta.meta.controller import GAMES_AT_ONCE
 from marl_meta.meta.inner import Order, each_task
 from marl_meta.meta.leo import LeoNoise, decoder_orthogonality, draw_noise, encoder_penalty, latent_kl
 from marl_meta.meta.lived import Lived, one_by_one, side_by_side
-from marl_meta.meta.outer import meta_gradient
+from marl_meta.meta.outer import Statistics, meta_gradient
 from marl_meta.meta.parameters import Parameters
 from marl_meta.nets.belief import guess_loss
 from marl_meta.nets.inputs import PolicyDesign, PolicyInputs
@@ -57,6 +57,10 @@ class _Share(NamedTuple):
     trials: Trials
     noise: list[LeoNoise]
     """Of each adaptation within the trials, for latents."""
+
+
+def _episodes(trials: Trials) -> int:
+    return trials.value.shape[0] * trials.value.shape[1]
 
 
 def _joined(stages: Sequence[Parameters]) -> Parameters:
@@ -111,18 +115,20 @@ class GradientLearner:
         bonus = algorithm.entropy + (algorithm.entropy_final - algorithm.entropy) * progress
         while len(self._bodies) < len(shares):
             self._bodies.append(Body(self.policy, self.adapter))
-        statistics: dict[str, float] = {"explained_variance": self._prepare(shares)}
-        statistics |= self._measure(shares)
+        statistics: dict[str, float] = {"explained_variance": self._prepare(shares, workers)}
+        statistics |= self._measure(shares, workers)
         if self.settings.order == "first":
             workers.map(lambda pair: self._note_moves(*pair), list(zip(self._bodies, shares, strict=False)))
         sums: list[dict[str, float]] = []
-        minibatches = min(algorithm.minibatches, *(len(share.value) for share in shares))
+        sizes, episodes = workers.map(lambda share: len(share.value), shares), shares[0].value.shape[1]
+        minibatches = min(algorithm.minibatches, *sizes)
         for _ in range(algorithm.epochs):
-            batches = [np.array_split(self.order.permutation(len(share.value)), minibatches) for share in shares]
+            batches = [np.array_split(self.order.permutation(size), minibatches) for size in sizes]
             for tasks in zip(*batches, strict=True):
+                drawn = [(chosen, self._noise(len(chosen), episodes - 1)) for chosen in tasks]
                 parts = [
-                    _Share(body, share.of(chosen), self._noise(len(chosen), share.value.shape[1] - 1))
-                    for body, share, chosen in zip(self._bodies, shares, tasks, strict=False)
+                    _Share(body, share.of(chosen), noise)
+                    for body, share, (chosen, noise) in zip(self._bodies, shares, workers.own(drawn), strict=False)
                 ]
                 sums.append(self._step(parts, bonus, workers))
         statistics |= {name: float(np.mean([one[name] for one in sums])) for name in sums[0]}
@@ -134,15 +140,13 @@ class GradientLearner:
         everything = self.adapter.parameters_with(self.policy)
         learnt = {name: value for name, value in everything.items() if value.requires_grad}
         constant = {name: value for name, value in everything.items() if not value.requires_grad}
-        weight = float(sum(share.trials.lived.weight.sum() for share in shares))
-        tasks = sum(share.trials.value.shape[0] * share.trials.value.shape[1] for share in shares)
-        found: dict[int, dict[str, float]] = {}
+        sizes = workers.map(lambda share: (float(share.trials.lived.weight.sum()), _episodes(share.trials)), shares)
+        weight, tasks = sum(acted for acted, _ in sizes), sum(episodes for _, episodes in sizes)
 
-        def objective(leaves: Parameters, share: _Share) -> Tensor:
-            loss, found[id(share)] = self._loss({**leaves, **constant}, share, bonus, weight, tasks)
-            return loss
+        def objective(leaves: Parameters, share: _Share) -> tuple[Tensor, Statistics]:
+            return self._loss({**leaves, **constant}, share, bonus, weight, tasks)
 
-        _, gradients = meta_gradient(objective, learnt, shares, workers)
+        _, gradients, statistics = meta_gradient(objective, learnt, shares, workers)
         norms = {"gradient_norm": 0.0, "adapter_gradient_norm": 0.0}
         own = set(dict(self.policy.named_parameters()))
         for key, chosen in zip(norms, (own, learnt.keys() - own), strict=True):
@@ -154,12 +158,11 @@ class GradientLearner:
                 learnt[name].grad = gradients[name] * scale
         self.optimiser.step()
         self.optimiser.zero_grad()
-        in_order = [found[id(share)] for share in shares]  # threads finish in any order, and sums depend on it
-        return {name: sum(parts[name] for parts in in_order) for name in in_order[0]} | norms
+        return statistics | norms
 
     def _loss(
         self, everything: Parameters, share: _Share, bonus: float, weight: float, tasks: int
-    ) -> tuple[Tensor, dict[str, float]]:
+    ) -> tuple[Tensor, Statistics]:
         """Return a share's part of the loss, and of the statistics."""
         body, trials, algorithm, settings = share.body, share.trials, self.algorithm, self.settings
         trials = replace(trials, lived=body.read(everything, trials.lived))
@@ -282,17 +285,26 @@ class GradientLearner:
             })  # fmt: skip
         trials.moved = {name: torch.cat([part[name] for part in found]) for name in start}
 
-    def _measure(self, shares: Sequence[Trials]) -> dict[str, float]:
+    def _measure(self, shares: Sequence[Trials], workers: Workers) -> dict[str, float]:
         """Return what each episode of the trials paid; and of some of them what the first adaptation did, as played.
 
         `inner_before` and `inner_after` are the inner loss on the first episode by the parameters before and after it,
         `adapted_kl` how far the policies that played the last episode were from the start.
         """
-        rewards = torch.cat([(share.lived.reward * share.lived.weight).sum(2).mean(-1) for share in shares])
-        found = {f"return_ep{index + 1}": float(value) for index, value in enumerate(rewards.mean(0))}
-        if shares[0].value.shape[1] == 1:
-            return found
-        body, some = self._bodies[0], shares[0].of(np.arange(min(len(shares[0].value), _MEASURED)))
+
+        def of_share(item: tuple[int, Trials]) -> tuple[Tensor, dict[str, float]]:
+            index, share = item
+            rewards = (share.lived.reward * share.lived.weight).sum(2).mean(-1)
+            return rewards, {} if index or share.value.shape[1] == 1 else self._first_adaptation(share)
+
+        parts = workers.map(of_share, list(zip(workers.own(range(workers.count)), shares, strict=False)))
+        rewards = torch.cat([rewards for rewards, _ in parts])
+        returns = {f"return_ep{index + 1}": float(value) for index, value in enumerate(rewards.mean(0))}
+        return returns | parts[0][1]
+
+    def _first_adaptation(self, share: Trials) -> dict[str, float]:
+        found: dict[str, float] = {}
+        body, some = self._bodies[0], share.of(np.arange(min(len(share.value), _MEASURED)))
         everything = {name: value.detach() for name, value in self.adapter.parameters_with(self.policy).items()}
         some.lived = body.read(everything, some.lived)
         before, after, *_ = stages = self._stages(body, everything, some, "first")
@@ -307,13 +319,16 @@ class GradientLearner:
             found["adapted_kl"] = float(masked_mean(categorical_kl(old, new), last.weight > 0))
         return found
 
-    def _prepare(self, shares: Sequence[Trials]) -> float:
+    def _prepare(self, shares: Sequence[Trials], workers: Workers) -> float:
         """Move the value statistics and put all in the critic's units; returns explained variance."""
         algorithm, normaliser = self.algorithm, self.normaliser
-        weight, target, value, advantage = (
-            torch.cat([part.flatten() for part in parts])
-            for parts in zip(*((s.lived.weight, s.target, s.value, s.advantage) for s in shares), strict=True)
+        entries = workers.map(
+            lambda share: [
+                entry.flatten() for entry in (share.lived.weight, share.target, share.value, share.advantage)
+            ],
+            shares,
         )
+        weight, target, value, advantage = (torch.cat(parts) for parts in zip(*entries, strict=True))
         explained = explained_variance(value, target, weight)
         if algorithm.normalise_value:
             normaliser.update(target, weight, self.policy.critic)

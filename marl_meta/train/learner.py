@@ -53,14 +53,17 @@ class Learner:
         self.order = np.random.default_rng(seed)
 
     def improve(self, shares: Sequence[Experience], progress: float, workers: Workers) -> dict[str, float]:
-        """Update the policy on an iteration's experience, `progress` of the way through the run; returns statistics."""
+        """Update the policy on an iteration's experience, `progress` of the way through the run; returns statistics.
+
+        `shares` are those that `workers` work on in this process.
+        """
         if self.meta.name == "scratch":
             return {}
         algorithm = self.algorithm
         rate = scheduled(algorithm, progress)
         for group in self.optimiser.param_groups:
             group["lr"] = rate
-        explained = self._prepare(shares)
+        explained = self._prepare(shares, workers)
         settings = PpoSettings(
             clip=algorithm.clip,
             epochs=algorithm.epochs,
@@ -103,26 +106,28 @@ class Learner:
         sizes = BeliefSettings(settings.epochs, settings.minibatches)
         return improve_belief(self.belief, self.belief_optimiser, testimonies, sizes, self.order, workers)
 
-    def _prepare(self, shares: Sequence[Experience]) -> float:
+    def _prepare(self, shares: Sequence[Experience], workers: Workers) -> float:
         """Estimate advantages, move the value statistics, put all in the critic's units; returns explained variance."""
         algorithm, normaliser = self.algorithm, self.normaliser
-        for share in shares:
+
+        def estimated(share: Experience) -> list[Tensor]:
             share.estimate(normaliser, algorithm.gamma, algorithm.gae_lambda)
-        weight = torch.cat([share.weight.flatten() for share in shares])
-        target = torch.cat([share.target.flatten() for share in shares])
-        values = [normaliser.denormalise(share.value) for share in shares]
-        explained = explained_variance(torch.cat([value.flatten() for value in values]), target, weight)
+            share.value = normaliser.denormalise(share.value)
+            return [entry.flatten() for entry in (share.weight, share.target, share.value, share.advantage)]
+
+        entries = workers.map(estimated, shares)
+        weight, target, value, advantage = (torch.cat(parts) for parts in zip(*entries, strict=True))
+        explained = explained_variance(value, target, weight)
         if algorithm.normalise_value:
             normaliser.update(target, weight, self.policy.critic)
             self._tell_units()
-        advantage = torch.cat([share.advantage.flatten() for share in shares])[weight.bool()]
+        advantage = advantage[weight.bool()]
         centre, scale = 0.0, 1.0
         if algorithm.normalise_advantage and len(advantage):
             centre, scale = float(advantage.mean()), float(advantage.std(correction=0)) + 1e-8
-        for share, value in zip(shares, values, strict=True):
+        for share in shares:
             share.advantage = (share.advantage - centre) / scale
-            share.target = normaliser.normalise(share.target)
-            share.value = normaliser.normalise(value)
+            share.target, share.value = normaliser.normalise(share.target), normaliser.normalise(share.value)
         return explained
 
     def _tell_units(self) -> None:

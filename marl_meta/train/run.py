@@ -17,6 +17,7 @@ from marl_meta.train.build import assemble, resolve
 from marl_meta.train.checkpoint import read_newest
 from marl_meta.train.folder import how_to_resume, open_folder, start_folder
 from marl_meta.train.progress import ProgressDisplay
+from marl_meta.train.replica import choose_workers, start_others
 from marl_meta.train.tracked import track_files
 from marl_meta.train.trainer import Trainer
 from marl_meta.trust import refuse, strange_game
@@ -43,9 +44,10 @@ def train(overrides: Sequence[str] = (), quiet: bool = False) -> RunResult:
     Raises UserError on bad input, before anything is written.
     """
     config = resolve(load_config(overrides))
-    cast = assemble(config)
-    folder = start_folder(config)
-    return _run(Trainer(config, folder, cast), quiet)
+    with closing(choose_workers(config)) as workers:
+        cast = assemble(config, workers)
+        folder = start_folder(config)
+        return _run(Trainer(config, folder, cast, workers), quiet)
 
 
 def resume(path: str | Path, overrides: Sequence[str] = (), quiet: bool = False, *, trust: bool = False) -> RunResult:
@@ -65,18 +67,19 @@ def resume(path: str | Path, overrides: Sequence[str] = (), quiet: bool = False,
         config = config.model_copy(update={"train": config.train.model_copy(update={"steps": steps})})
     config = resolve(config)
     checkpoint = read_newest(folder.checkpoints)
-    trainer = Trainer(config, folder, assemble(config))
-    if checkpoint is not None:  # else it was killed before its first checkpoint, and starts over
-        try:
-            trainer.restore(checkpoint)
-        except (KeyError, RuntimeError, TypeError, ValueError) as error:
-            raise UserError(
-                f"The newest checkpoint in {folder.checkpoints} does not fit {folder.config}, which must stay as the "
-                f"run wrote it: {one_line(error)}."
-            ) from error
-    if steps is not None:  # else the next resume would stop at the old number
-        atomic_write_text(folder.config, config.to_json())
-    return _run(trainer, quiet)
+    with closing(choose_workers(config)) as workers:
+        trainer = Trainer(config, folder, assemble(config, workers), workers)
+        if checkpoint is not None:  # else it was killed before its first checkpoint, and starts over
+            try:
+                trainer.restore(checkpoint)
+            except (KeyError, RuntimeError, TypeError, ValueError) as error:
+                raise UserError(
+                    f"The newest checkpoint in {folder.checkpoints} does not fit {folder.config}, which must stay as "
+                    f"the run wrote it: {one_line(error)}."
+                ) from error
+        if steps is not None:  # else the next resume would stop at the old number
+            atomic_write_text(folder.config, config.to_json())
+        return _run(trainer, quiet)
 
 
 def _more_steps(overrides: Sequence[str]) -> int | None:
@@ -96,12 +99,12 @@ def _run(trainer: Trainer, quiet: bool) -> RunResult:
     tracker = open_tracker(config.tracking, folder.path, _values(config), config.name, resume_id=trainer.tracker_id)
     with (
         ExitStack() as ending,
-        closing(trainer.workers),
         ProgressDisplay(config.name, config.train.steps, trainer.env_steps, quiet) as display,
         _interruptible(display) as stopped,
     ):
         ending.callback(tracker.finish)  # also where training diverges or is interrupted
         display.note(f"{tracker.status}")
+        start_others(trainer.workers, config, folder)
         trainer.loop(tracker, display, stopped)
         finished = trainer.env_steps >= config.train.steps
         if finished:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+import zlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,7 +13,7 @@ import numpy.typing as npt
 
 from marl_meta.config import Config
 from marl_meta.rl.sharding import Workers
-from marl_meta.rollout import EpisodeTotals, Seat
+from marl_meta.rollout import Collector, EpisodeTotals, Seat
 from marl_meta.team import Team
 from marl_meta.tracking import STEP_METRIC, Tracker
 from marl_meta.train.build import Cast
@@ -23,6 +24,7 @@ from marl_meta.train.learner import Arrays
 from marl_meta.train.progress import ProgressDisplay
 from marl_meta.train.showing import is_shown, show_run
 from marl_meta.train.tracked import track_games
+from marl_meta.train.trials import TrialCollector
 from marl_meta.types import UserError
 
 Metrics = dict[str, float | None]
@@ -31,9 +33,10 @@ Metrics = dict[str, float | None]
 class Trainer:
     """A run in memory: everything that a checkpoint holds, and the loop that moves it on."""
 
-    def __init__(self, config: Config, folder: RunFolder, cast: Cast) -> None:
+    def __init__(self, config: Config, folder: RunFolder, cast: Cast, workers: Workers | None = None) -> None:
+        """`workers` are those that the cast was assembled for; None for threads, which work on all shares."""
         self.config, self.folder, self.cast = config, folder, cast
-        self.workers = Workers(len(cast.collectors))
+        self.workers = Workers(len(cast.collectors)) if workers is None else workers
         self.iteration = 0
         self.env_steps = 0
         self.seconds = 0.0
@@ -76,6 +79,7 @@ class Trainer:
 
     def iterate(self) -> tuple[Metrics, Metrics]:
         """Play the horizon and improve every learner on it; returns the iteration's metrics and its timing."""
+        self.workers.announce("iterate")
         config, began = self.config, time.monotonic()
         progress = min(self.env_steps / config.train.steps, 1.0)
         league = self.cast.league
@@ -86,15 +90,12 @@ class Trainer:
                 seat.reveal = self.cast.learners[name].reveal(self.env_steps)
                 if isinstance(seat, Seat):
                     seat.curiosity = config.meta.curiosity * (1.0 - progress)
-        collected: list[tuple[dict[str, Any], EpisodeTotals]] = self.workers.map(
-            lambda collector: collector.collect(config.train.horizon), self.cast.collectors
-        )
+        experience, totals = self._collect()
         played = time.monotonic()
         metrics: Metrics = {}
         before = {name: (one.arrays(), one.order_state()) for name, one in self.cast.learners.items()}
-        totals = [ended for _, ended in collected]
         for name, learner in self.cast.learners.items():
-            statistics = learner.improve([experience[name] for experience, _ in collected], progress, self.workers)
+            statistics = learner.improve([share[name] for share in experience], progress, self.workers)
             metrics |= {f"{name}/{key}": value for key, value in statistics.items()}
         steps = config.game.num_games * config.train.horizon
         metrics = {
@@ -118,16 +119,43 @@ class Trainer:
             "collect_seconds": played - began,
             "update_seconds": learnt - played,
         }
-        if config.train.evaluate_every and self.iteration % config.train.evaluate_every == 0:
+        due = config.train.evaluate_every and self.iteration % config.train.evaluate_every == 0
+        if due and self.workers.leads:
             metrics |= evaluate_run(config, self.team())
             timing["evaluate_seconds"] = time.monotonic() - learnt
         return metrics, timing
 
+    def _collect(self) -> tuple[list[dict[str, Any]], list[EpisodeTotals]]:
+        """Play the horizon; returns the experience of this process's shares, and the ended episodes of all shares.
+
+        Raises RuntimeError where the learners of another process are not what they are here.
+        """
+        learners = [learner.policy.state_dict().values() for learner in self.cast.learners.values()]
+        weights = 0
+        for tensor in (each for state in learners for each in state):
+            weights = zlib.crc32(tensor.cpu().numpy().tobytes(), weights)
+        experience: dict[int, dict[str, Any]] = {}
+
+        def play(item: tuple[int, Collector | TrialCollector]) -> tuple[EpisodeTotals, int]:
+            share, collector = item
+            experience[share], totals = collector.collect(self.config.train.horizon)
+            return totals, weights
+
+        shares = self.workers.own(range(self.workers.count))
+        found = self.workers.map(play, list(zip(shares, self.cast.collectors, strict=True)))
+        if any(theirs != weights for _, theirs in found):
+            raise RuntimeError(f"the processes of {self.config.name} have come to different weights")
+        return [experience[share] for share in shares], [totals for totals, _ in found]
+
     def _keep(self, before: Mapping[str, tuple[Arrays, dict[str, Any]]]) -> str:
         """Save the team as it was `before` an iteration that diverged; returns what is kept of the run, in words.
 
+        Only the process that leads saves, and knows what is kept.
+
         That is the team and no checkpoint, for a run that went on from there would only diverge again.
         """
+        if not self.workers.leads:
+            return ""
         if not self.iteration:
             return "Nothing is kept, for nothing had been learnt by then"
         for name, learner in self.cast.learners.items():
@@ -205,11 +233,13 @@ class Trainer:
 
     def checkpoint(self) -> Checkpoint:
         """Return the whole state of the run."""
+        self.workers.announce("checkpoint")
         arrays: dict[str, npt.NDArray[Any]] = {}
         for name, learner in self.cast.learners.items():
             arrays |= {f"learner/{name}/{key}": array for key, array in learner.arrays().items()}
-        for index, collector in enumerate(self.cast.collectors):
-            arrays |= {f"share/{index}/{key}": array for key, array in collector.snapshot().items()}
+        snapshots = self.workers.map(lambda collector: collector.snapshot(), self.cast.collectors)
+        for index, snapshot in enumerate(snapshots):
+            arrays |= {f"share/{index}/{key}": array for key, array in snapshot.items()}
         if self.cast.schedule is not None:
             arrays |= {f"schedule/{key}": array for key, array in self.cast.schedule.snapshot().items()}
         values: dict[str, Any] = {
@@ -234,7 +264,8 @@ class Trainer:
             learner.restore(_below(checkpoint.arrays, f"learner/{name}/"), values["orders"][name])
         if self.cast.league is not None:
             self.cast.league.restore(values["league"], self.folder.league)
-        for index, collector in enumerate(self.cast.collectors):
+        shares = self.workers.own(range(self.workers.count))
+        for index, collector in zip(shares, self.cast.collectors, strict=True):
             collector.restore(_below(checkpoint.arrays, f"share/{index}/"))
         if self.cast.schedule is not None:
             self.cast.schedule.restore(_below(checkpoint.arrays, "schedule/"))

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from marl_meta.meta.inner import adapt, each_task
-from marl_meta.meta.outer import meta_gradient
+from marl_meta.meta.outer import Statistics, meta_gradient
 from marl_meta.meta.parameters import Parameters, detached, for_tasks, parameters_of, uniform_rates
 from marl_meta.meta.policies import shell
 from marl_meta.rl.sharding import Workers
@@ -25,13 +25,13 @@ def workers() -> Iterator[Workers]:
     pool.close()
 
 
-def objective(parameters: Parameters, share: tuple[Any, Any]) -> Tensor:
+def objective(parameters: Parameters, share: tuple[Any, Any]) -> tuple[Tensor, Statistics]:
     policy, lived = share
     rates = {name.removeprefix("rate of "): value for name, value in parameters.items() if name.startswith("rate")}
     own = {name: value for name, value in parameters.items() if not name.startswith("rate")}
     loss, tasks = relational_loss(policy), len(lived["advantage"])
     adapted = adapt(loss, for_tasks(own, tasks), [lived, lived], rates=rates)
-    return each_task(loss, adapted, {}, lived).sum() / TASKS
+    return each_task(loss, adapted, {}, lived).sum() / TASKS, {"tasks": tasks, "half": tasks / 2}
 
 
 def test_shares_of_tasks_on_several_threads_make_the_whole(workers: Workers) -> None:
@@ -41,9 +41,10 @@ def test_shares_of_tasks_on_several_threads_make_the_whole(workers: Workers) -> 
     parts = torch.arange(TASKS).chunk(COUNT)
     shares = [(shell(policy), reorder(lived, part)) for part in parts]
     for _ in range(5):  # a race would not show every time
-        value, gradient = meta_gradient(objective, learnt, shares, workers)
+        value, gradient, statistics = meta_gradient(objective, learnt, shares, workers)
         leaves = {name: tensor.clone().requires_grad_() for name, tensor in learnt.items()}
-        wanted = objective(leaves, (policy, lived))
+        wanted, _ = objective(leaves, (policy, lived))
+        assert statistics == {"tasks": TASKS, "half": TASKS / 2}
         torch.testing.assert_close(value, wanted.detach())
         whole = torch.autograd.grad(wanted, list(leaves.values()), materialize_grads=True)
         torch.testing.assert_close(list(gradient.values()), list(whole))

@@ -63,9 +63,13 @@ def test_shares_play_as_one_batch_would(overrides: Overrides, game: str | Path) 
 
 def test_what_depends_on_the_machine_is_written_out(overrides: Overrides, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.cpu_count", lambda: 64)
-    assert config_of(overrides(train__threads=0)).train.threads == 6  # no more than there are games
-    assert config_of(overrides(train__threads=0, game__num_games=100)).train.threads == 8
+    assert config_of(overrides(train__threads=0)).train.threads == 1  # six games are too few to be shared
+    assert config_of(overrides(train__threads=0, game__num_games=64)).train.threads == 4
+    assert config_of(overrides(train__threads=0, game__num_games=1000)).train.threads == 8
     assert config_of(overrides(train__threads=3)).train.threads == 3
+    assert config_of(overrides(train__threads=9)).train.threads == 6  # no more than there are games
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    assert config_of(overrides(train__threads=0, game__num_games=1000)).train.threads == 2
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert config_of(overrides(train__device="auto")).train.device == "cpu"
     with pytest.raises(UserError, match=r"train\.device is cuda, but .* allowed is cpu or auto"):

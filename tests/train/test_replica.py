@@ -1,0 +1,195 @@
+"""A run whose shares have processes of their own leaves the same behind as one of threads, and nobody running."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+
+from marl_meta.config import load_config
+from marl_meta.rl.processes import LeadingProcess
+from marl_meta.team import load_team
+from marl_meta.train import replica as replicas
+from marl_meta.train import resume, train
+from marl_meta.train.build import resolve
+from marl_meta.train.checkpoint import read_newest
+from marl_meta.types import UserError
+
+Overrides = Callable[..., list[str]]
+
+HARVEST = {"game": "harvest", "game__split": "payoffs_train", "game__episodes_per_trial": 2}
+RUNS: dict[str, dict[str, Any]] = {
+    "three shares": {"game__rules": "{players: 2, rivals: 1}", "train__threads": 3},
+    "beliefs and examples": {**HARVEST, "meta": "episodic", "train__horizon": 50, "train__steps": 900},
+    "memory and a curriculum": {**HARVEST, "meta": "rl2", "schedule": "regret", "meta__auxiliary": 0.5},
+    "latents": {**HARVEST, "meta": "leo", "game__num_games": 4, "train__horizon": 50, "train__steps": 400},
+}
+
+
+@pytest.fixture
+def processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have even the shortest runs use processes."""
+    monkeypatch.setattr(replicas, "MANY_STEPS", 1)
+
+
+def others() -> list[psutil.Process]:
+    """Return the processes below this one that follow a run."""
+    found = psutil.Process().children(recursive=True)
+    return [one for one in found if any("marl_meta.train.replica" in word for word in one.cmdline())]
+
+
+def left_behind(folder: Path) -> tuple[bytes, dict[str, np.ndarray], str]:
+    """Return what a run's numbers came to: its metrics, its last checkpoint's arrays, and its team."""
+    checkpoint = read_newest(folder / "checkpoints")
+    assert checkpoint is not None
+    return (folder / "metrics.jsonl").read_bytes(), checkpoint.arrays, load_team(folder).fingerprint()
+
+
+def same(one: Path, other: Path) -> None:
+    (metrics, arrays, team), (their_metrics, their_arrays, their_team) = left_behind(one), left_behind(other)
+    assert metrics == their_metrics
+    assert arrays.keys() == their_arrays.keys()
+    for name, array in arrays.items():
+        np.testing.assert_array_equal(array, their_arrays[name], err_msg=name)
+    assert team == their_team
+
+
+@pytest.mark.parametrize("settings", RUNS.values(), ids=RUNS)
+def test_numbers_are_those_of_threads(
+    overrides: Overrides, monkeypatch: pytest.MonkeyPatch, settings: dict[str, Any]
+) -> None:
+    threads = train(overrides("threads", **settings), quiet=True).folder
+    monkeypatch.setattr(replicas, "MANY_STEPS", 1)
+    same(threads, train(overrides("processes", **settings), quiet=True).folder)
+    assert others() == []
+
+
+def test_who_uses_processes(overrides: Overrides) -> None:
+    def workers(*more: str) -> bool:
+        config = resolve(load_config([*overrides(game__rules="{players: 1, rivals: 1}"), *more]))
+        chosen = replicas.choose_workers(config)
+        chosen.close()
+        assert chosen.count == config.train.threads
+        return isinstance(chosen, LeadingProcess)
+
+    assert workers("train.steps=200000")
+    assert not workers("train.steps=199999")
+    assert not workers("train.steps=200000", "train.threads=1")
+    assert not workers("train.steps=200000", "league=uniform")
+
+
+@pytest.mark.usefixtures("processes")
+def test_a_run_whose_other_process_is_killed_stops_and_goes_on(
+    overrides: Overrides, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    start, started = replicas._start, []
+
+    def kill_later(*arguments: Any) -> Any:
+        other = start(*arguments)
+        started.append(other.process)
+        return other
+
+    monkeypatch.setattr(replicas, "_start", kill_later)
+    collect = replicas.Trainer._collect
+
+    def kill(self: Any) -> Any:
+        if self.iteration == 5:
+            started[-1].kill()
+        return collect(self)
+
+    monkeypatch.setattr(replicas.Trainer, "_collect", kill)
+    with pytest.raises(UserError, match=r"share 2 of 2 of the games has ended \(killed by signal 9\)"):
+        train(overrides("broken"), quiet=True)
+    assert others() == []
+    monkeypatch.setattr(replicas.Trainer, "_collect", collect)
+    folder = resume(load_config(overrides("broken")).run_dir, quiet=True, trust=True).folder
+    monkeypatch.undo()
+    same(folder, train(overrides("unbroken"), quiet=True).folder)
+    assert "Traceback" not in capfd.readouterr().err
+
+
+SCRIPT = """
+import sys
+from marl_meta.train import replica, train
+replica.MANY_STEPS = 1
+train(sys.argv[1:], quiet=True)
+"""
+
+
+def start_script(tmp_path: Path, settings: list[str]) -> subprocess.Popen[bytes]:
+    """Run a script that trains without a guard against being imported again."""
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT)
+    with (tmp_path / "errors").open("wb") as errors:
+        return subprocess.Popen([sys.executable, str(script), *settings], cwd=tmp_path, stderr=errors)
+
+
+def wait_for(condition: Callable[[], Any], seconds: float = 120.0) -> Any:
+    until = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    return found
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+def test_nobody_follows_a_run_that_was_ended(overrides: Overrides, tmp_path: Path, how: signal.Signals) -> None:
+    script = start_script(tmp_path, overrides(train__steps=10**9))
+    metrics = tmp_path / "runs" / "run" / "metrics.jsonl"
+    wait_for(lambda: metrics.is_file() and metrics.read_bytes().count(b"\n") >= 5)
+    (follower,) = psutil.Process(script.pid).children(recursive=True)
+    assert os.getpgid(follower.pid) != os.getpgid(script.pid)  # Ctrl-C does not reach it
+    script.send_signal(how)
+    script.wait(60)
+    wait_for(lambda: not follower.is_running() or follower.status() == psutil.STATUS_ZOMBIE, 30)
+    if how is signal.SIGINT:
+        assert script.returncode == 0
+        assert read_newest(tmp_path / "runs" / "run" / "checkpoints") is not None
+    assert "Traceback" not in (tmp_path / "errors").read_text()
+
+
+@pytest.mark.usefixtures("processes")
+def test_what_is_wrong_in_another_process_is_told(overrides: Overrides, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = replicas._PROGRAM.replace("follow(", "import marl_meta.train.replica as r\nr.assemble = None\nfollow(")
+    monkeypatch.setattr(replicas, "_PROGRAM", program)
+    with pytest.raises(TypeError, match="'NoneType' object is not callable"):
+        train(overrides(), quiet=True)
+    assert others() == []
+
+
+@pytest.mark.usefixtures("processes")
+def test_divergence_is_told_once_and_what_was_good_is_kept(
+    overrides: Overrides, capfd: pytest.CaptureFixture[str]
+) -> None:
+    settings = overrides(algorithm__learning_rate=1e30, algorithm__max_grad_norm="null", train__checkpoint_iterations=1)
+    with pytest.raises(UserError, match="Training diverged"):
+        train(settings, quiet=True)
+    assert others() == []
+    assert "diverged" not in capfd.readouterr().err
+
+
+@pytest.mark.usefixtures("processes")
+def test_processes_of_other_weights_are_found_out(overrides: Overrides, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = replicas._PROGRAM.replace("follow(", "import zlib; zlib.crc32 = lambda *_: 1\nfollow(")
+    monkeypatch.setattr(replicas, "_PROGRAM", program)
+    with pytest.raises(RuntimeError, match="the processes of run have come to different weights"):
+        train(overrides(), quiet=True)
+    assert others() == []
+
+
+@pytest.mark.usefixtures("processes")
+def test_a_process_that_cannot_be_started(overrides: Overrides, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
+    with pytest.raises(
+        UserError, match=r"share 2 of the games: .*/nowhere/python'. With train\.threads=1 there is one"
+    ):
+        train(overrides(), quiet=True)
