@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import io
 import pickle
+import signal
 import subprocess
+import traceback
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -25,6 +26,8 @@ from marl_meta.types import UserError
 
 _PATIENCE = 10.0
 """Seconds that another process has to end when it is asked to."""
+_GLANCE = 5.0
+"""Seconds after which, while a result is waited for, it is looked whether the other process is still there."""
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 _Outcome = TypeVar("_Outcome")
@@ -35,6 +38,13 @@ class _Trouble:
     """What is sent in place of a result by a process in which something was raised."""
 
     error: Exception
+
+    @classmethod
+    def of(cls, error: Exception) -> _Trouble:
+        """Return the trouble with an error, which takes along where it was raised: tracebacks do not travel."""
+        if not isinstance(error, UserError):
+            error.add_note("".join(traceback.format_tb(error.__traceback__)))
+        return cls(error)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,22 +60,17 @@ class LeadingProcess(Workers):
 
     def __init__(self, count: int) -> None:
         """The others of `count` processes are still to come (`join`)."""
-        super().__init__(count)
-        self._others: Sequence[Other] = ()
-
-    def _open_pool(self) -> ThreadPoolExecutor | None:
-        return None
+        super().__init__(count, threads=1)
+        self._others: list[Other] = []
 
     @property
     def processes(self) -> int:
         """How many processes work on the shares."""
         return self.count
 
-    def join(self, others: Sequence[Other]) -> None:
-        """Work with these from now on, one for each share but the first."""
-        if len(others) != self.count - 1:
-            raise ValueError(f"{self.count} shares need {self.count - 1} other processes, not {len(others)}")
-        self._others = others
+    def join(self, other: Other) -> None:
+        """Work with another process from now on; they come in the order of the shares but the first."""
+        self._others.append(other)
 
     def own(self, items: Sequence[_Item]) -> list[_Item]:
         """Return the first share's item."""
@@ -99,17 +104,17 @@ class LeadingProcess(Workers):
 
     def _receive(self, share: int) -> Any:
         other = self._others[share - 1]
-        try:
-            return pickle.loads(other.connection.recv_bytes())  # noqa: S301 (from our own process)
-        except (EOFError, OSError) as error:
-            with suppress(subprocess.TimeoutExpired):
-                other.process.wait(_PATIENCE)
-            code = other.process.returncode
-            how = "nobody knows why" if code is None else f"killed by signal {-code}" if code < 0 else f"status {code}"
-            raise UserError(
-                f"The process that plays share {share + 1} of {self.count} of the games has ended ({how}), so that "
-                "training stops. Out of memory? Lower game.num_games or train.threads takes less of it."
-            ) from error
+        with suppress(EOFError, OSError):
+            while not other.connection.poll(_GLANCE) and other.process.poll() is None:
+                pass
+            if other.connection.poll():  # else it has ended, and what it had started holds on to its end of the socket
+                return pickle.loads(other.connection.recv_bytes())  # noqa: S301 (from our own process)
+        with suppress(subprocess.TimeoutExpired):
+            other.process.wait(_PATIENCE)
+        raise UserError(
+            f"The process that plays share {share + 1} of {self.count} of the games has ended "
+            f"({_how(other.process.returncode)}); what the run's last checkpoint holds is kept."
+        )
 
     def close(self) -> None:
         """Have the other processes end, and leave this one as it was."""
@@ -121,8 +126,17 @@ class LeadingProcess(Workers):
             except subprocess.TimeoutExpired:
                 other.process.kill()
                 other.process.wait()
-        self._others = ()
+        self._others = []
         super().close()
+
+
+def _how(code: int | None) -> str:
+    """Return how a process has ended, in words."""
+    if code is None:
+        return "nobody knows why"
+    if code == -signal.SIGKILL:
+        return "it was killed, perhaps because memory ran out: fewer game.num_games or train.threads take less"
+    return f"by signal {-code}" if code < 0 else f"status {code}"
 
 
 class Ended(Exception):  # noqa: N818 (it is how a run ends)
@@ -133,16 +147,18 @@ class FollowingProcess(Workers):
     """The process of one of the other shares; whatever waits for the leading one raises Ended once it has."""
 
     def __init__(self, index: int, count: int, connection: Connection) -> None:
-        super().__init__(count)
+        super().__init__(count, threads=1)
         self._index, self._connection = index, connection
-
-    def _open_pool(self) -> ThreadPoolExecutor | None:
-        return None
 
     @property
     def leads(self) -> bool:
         """Whether this process writes what the run leaves behind."""
         return False
+
+    @property
+    def processes(self) -> int:
+        """How many processes work on the shares."""
+        return self.count
 
     def own(self, items: Sequence[_Item]) -> list[_Item]:
         """Return this share's item."""
@@ -166,7 +182,7 @@ class FollowingProcess(Workers):
     def report(self, error: Exception) -> None:
         """Tell the leading process what was raised here, in place of what it waits for next."""
         with suppress(Ended):
-            self._send(_Trouble(error))
+            self._send(_Trouble.of(error))
 
     def _send(self, value: Any) -> None:
         try:
@@ -187,7 +203,7 @@ def _attempt(function: Callable[[Any], Any], items: Iterable[Any]) -> Any:
     try:
         return function(item)
     except Exception as error:  # noqa: BLE001 (whatever it is, every process raises it)
-        return _Trouble(error)
+        return _Trouble.of(error)
 
 
 def _opened(outcome: Any) -> Any:
@@ -213,7 +229,10 @@ def _packed(value: Any) -> bytes:
         message = _dumped(value)
         pickle.loads(message)  # noqa: S301 (errors may be packed well, and fail to be opened)
     except Exception:  # noqa: BLE001 (whatever an error's class does)
-        message = _dumped(_Trouble(RuntimeError(f"{type(value.error).__name__}: {value.error}")))
+        told = RuntimeError(f"{type(value.error).__name__}: {value.error}")
+        for note in getattr(value.error, "__notes__", ()):
+            told.add_note(note)
+        message = _dumped(_Trouble(told))
     return message
 
 

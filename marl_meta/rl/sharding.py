@@ -30,21 +30,19 @@ def work_alone() -> None:
 class Workers:
     """A pool of threads, each of which runs its tensor operations alone, until it is closed."""
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, count: int, threads: int | None = None) -> None:
+        """`count` shares are worked on, by so many threads of this process; by as many as there are shares if None."""
         if count < 1:
             raise ValueError(f"a pool needs at least one worker, not {count}")
         self.count = count
         self._before = (torch.get_num_threads(), numba.get_num_threads(), sys.getswitchinterval())
-        self._pool = self._open_pool()
         work_alone()
-
-    def _open_pool(self) -> ThreadPoolExecutor | None:
-        if self.count == 1:
-            return None
-        # A thread that comes back from an operation waits so long for the interpreter's lock; the default, 5 ms,
-        # is longer than most operations take.
-        sys.setswitchinterval(_SWITCH_SECONDS)
-        return ThreadPoolExecutor(self.count - 1, initializer=work_alone)
+        others = (count if threads is None else threads) - 1
+        self._pool = ThreadPoolExecutor(others, initializer=work_alone) if others else None
+        if others:
+            # A thread that comes back from an operation waits so long for the interpreter's lock; the default, 5 ms,
+            # is longer than most operations take.
+            sys.setswitchinterval(_SWITCH_SECONDS)
 
     @property
     def leads(self) -> bool:

@@ -10,9 +10,8 @@ import os
 import socket
 import subprocess
 import sys
-import warnings
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -29,6 +28,8 @@ from marl_meta.types import UserError
 MANY_STEPS = 200_000
 """For so many env-steps, processes are worth the seconds that they take to start."""
 _PROGRAM = """\
+import signal
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
 import json, sys
 sys.path[:] = json.loads(sys.argv[1])
 from marl_meta.train.replica import follow
@@ -48,47 +49,49 @@ def open_trainer(config: Config, folder: RunFolder) -> Iterator[Trainer]:
 def choose_workers(config: Config) -> Workers:
     """Return who works on the shares of a run; its numbers are the same either way.
 
-    A league, whose members play in all shares, stays in one process, and so do short runs.
+    A league, whose members play in all shares, stays in one process, and so do short runs, and games whose code is in
+    the very script that trains: no other process has it.
     """
-    shares = config.train.threads
-    if shares > 1 and config.train.steps >= MANY_STEPS and config.league.name == "none" and os.name == "posix":
-        return LeadingProcess(shares)
-    return Workers(shares)
+    shares, entry_point = config.train.threads, config.game.entry_point or ""
+    if config.train.steps < MANY_STEPS or config.league.name != "none" or entry_point.startswith("__main__:"):
+        return Workers(shares)
+    return LeadingProcess(shares) if shares > 1 and os.name == "posix" else Workers(shares)
 
 
 def start_others(workers: Workers, config: Config, folder: RunFolder) -> None:
     """Start the processes of the other shares, where there are to be some, from the folder's newest checkpoint."""
     if isinstance(workers, LeadingProcess):
-        workers.join([_start(config, folder, share) for share in range(1, workers.count)])
+        for share in range(1, workers.count):
+            try:
+                workers.join(_start(config, folder, share))
+            except OSError as error:
+                raise UserError(
+                    f"No process can be started for share {share + 1} of the games: {error}. A run with "
+                    "train.threads=1 needs none."
+                ) from error
 
 
 def _start(config: Config, folder: RunFolder, share: int) -> Other:
     ours, theirs = socket.socketpair()
     paths = json.dumps([path for path in sys.path if isinstance(path, str)])
     numbers = map(str, (theirs.fileno(), share, config.train.threads))
-    try:
+    with ours, theirs:
         process = subprocess.Popen(  # noqa: S603 (ourselves)
-            [sys.executable, "-c", _PROGRAM, paths, *numbers],
+            [sys.executable, "-P", "-c", _PROGRAM, paths, *numbers],
             pass_fds=[theirs.fileno()],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
-            start_new_session=True,  # Ctrl-C is for the process that leads
+            start_new_session=True,  # Ctrl-C is for the process that leads, which also tells when SIGTERM ends a run
         )
-    except OSError as error:
-        ours.close()
-        raise UserError(
-            f"No process can be started for share {share + 1} of the games: {error}. With train.threads=1 there is one."
-        ) from error
-    finally:
-        theirs.close()
-    connection = Connection(ours.detach())
-    connection.send_bytes(json.dumps([config.to_json(), str(folder.path)]).encode())
+        connection = Connection(ours.detach())
+    with suppress(OSError):  # who has ended already is found out when the first result is waited for
+        connection.send_bytes(json.dumps([config.to_json(), str(folder.path)]).encode())
     return Other(process, connection)
 
 
 def follow(descriptor: int, share: int, count: int) -> None:
     """Be the process of a share: do what the leading one does until it ends."""
-    warnings.simplefilter("ignore")  # who leads warns
+    os.set_inheritable(descriptor, False)
     keep_freed_memory()
     connection = Connection(descriptor)
     text, path = json.loads(connection.recv_bytes())
@@ -106,6 +109,6 @@ def _follow(workers: FollowingProcess, config: Config, folder: RunFolder) -> Non
     checkpoint = read_newest(folder.checkpoints)
     if checkpoint is not None:
         trainer.restore(checkpoint)
-    orders = {"iterate": trainer.iterate, "checkpoint": trainer.checkpoint}
+    orders = {"iterate": trainer.iterate, "snapshots": trainer.snapshots}
     while True:
         orders[workers.next_order()]()

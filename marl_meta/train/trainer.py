@@ -25,7 +25,7 @@ from marl_meta.train.progress import ProgressDisplay
 from marl_meta.train.showing import is_shown, show_run
 from marl_meta.train.tracked import track_games
 from marl_meta.train.trials import TrialCollector
-from marl_meta.types import UserError
+from marl_meta.types import Snapshot, UserError
 
 Metrics = dict[str, float | None]
 
@@ -90,10 +90,10 @@ class Trainer:
                 seat.reveal = self.cast.learners[name].reveal(self.env_steps)
                 if isinstance(seat, Seat):
                     seat.curiosity = config.meta.curiosity * (1.0 - progress)
-        experience, totals = self._collect()
+        before = {name: (one.arrays(), one.order_state()) for name, one in self.cast.learners.items()}
+        experience, totals = self._collect(_digest(before) if self.workers.processes > 1 else 0)
         played = time.monotonic()
         metrics: Metrics = {}
-        before = {name: (one.arrays(), one.order_state()) for name, one in self.cast.learners.items()}
         for name, learner in self.cast.learners.items():
             statistics = learner.improve([share[name] for share in experience], progress, self.workers)
             metrics |= {f"{name}/{key}": value for key, value in statistics.items()}
@@ -125,26 +125,22 @@ class Trainer:
             timing["evaluate_seconds"] = time.monotonic() - learnt
         return metrics, timing
 
-    def _collect(self) -> tuple[list[dict[str, Any]], list[EpisodeTotals]]:
+    def _collect(self, learners: int) -> tuple[list[dict[str, Any]], list[EpisodeTotals]]:
         """Play the horizon; returns the experience of this process's shares, and the ended episodes of all shares.
 
-        Raises RuntimeError where the learners of another process are not what they are here.
+        Raises RuntimeError where the digest of the learners is another one in another process.
         """
-        learners = [learner.policy.state_dict().values() for learner in self.cast.learners.values()]
-        weights = 0
-        for tensor in (each for state in learners for each in state):
-            weights = zlib.crc32(tensor.cpu().numpy().tobytes(), weights)
         experience: dict[int, dict[str, Any]] = {}
 
         def play(item: tuple[int, Collector | TrialCollector]) -> tuple[EpisodeTotals, int]:
             share, collector = item
             experience[share], totals = collector.collect(self.config.train.horizon)
-            return totals, weights
+            return totals, learners
 
         shares = self.workers.own(range(self.workers.count))
         found = self.workers.map(play, list(zip(shares, self.cast.collectors, strict=True)))
-        if any(theirs != weights for _, theirs in found):
-            raise RuntimeError(f"the processes of {self.config.name} have come to different weights")
+        if any(theirs != learners for _, theirs in found):
+            raise RuntimeError(f"the processes of {self.config.name} have come to different learners")
         return [experience[share] for share in shares], [totals for totals, _ in found]
 
     def _keep(self, before: Mapping[str, tuple[Arrays, dict[str, Any]]]) -> str:
@@ -233,12 +229,10 @@ class Trainer:
 
     def checkpoint(self) -> Checkpoint:
         """Return the whole state of the run."""
-        self.workers.announce("checkpoint")
         arrays: dict[str, npt.NDArray[Any]] = {}
         for name, learner in self.cast.learners.items():
             arrays |= {f"learner/{name}/{key}": array for key, array in learner.arrays().items()}
-        snapshots = self.workers.map(lambda collector: collector.snapshot(), self.cast.collectors)
-        for index, snapshot in enumerate(snapshots):
+        for index, snapshot in enumerate(self.snapshots()):
             arrays |= {f"share/{index}/{key}": array for key, array in snapshot.items()}
         if self.cast.schedule is not None:
             arrays |= {f"schedule/{key}": array for key, array in self.cast.schedule.snapshot().items()}
@@ -253,6 +247,11 @@ class Trainer:
         if self.cast.league is not None:
             values["league"] = self.cast.league.values()
         return Checkpoint(arrays, values)
+
+    def snapshots(self) -> list[Snapshot]:
+        """Return the state of every share, also of those of other processes."""
+        self.workers.announce("snapshots")
+        return self.workers.map(lambda collector: collector.snapshot(), self.cast.collectors)
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Go back to a checkpoint of this run."""
@@ -269,6 +268,16 @@ class Trainer:
             collector.restore(_below(checkpoint.arrays, f"share/{index}/"))
         if self.cast.schedule is not None:
             self.cast.schedule.restore(_below(checkpoint.arrays, "schedule/"))
+
+
+def _digest(learners: Mapping[str, tuple[Arrays, dict[str, Any]]]) -> int:
+    """Return a number that tells learners apart: by what they have learnt, and by the state of their random streams."""
+    found = 0
+    for arrays, order in learners.values():
+        for array in arrays.values():
+            found = zlib.crc32(array.tobytes(), found)
+        found = zlib.crc32(repr(order).encode(), found)
+    return found
 
 
 def _below(arrays: Mapping[str, Any], prefix: str) -> dict[str, Any]:

@@ -21,26 +21,37 @@ from marl_meta.rl.processes import Ended, FollowingProcess, LeadingProcess, Othe
 from marl_meta.rl.sharding import Workers
 from marl_meta.types import UserError
 
+WAITS = "import sys; sys.stdin.read()"
 
-def process(code: str = "") -> subprocess.Popen[bytes]:
-    return subprocess.Popen([sys.executable, "-S", "-c", code])
+
+def process(code: str = WAITS) -> subprocess.Popen[bytes]:
+    """Start a process that stands for one that follows; without another `code` it is there until `end`."""
+    return subprocess.Popen([sys.executable, "-S", "-c", code], stdin=subprocess.PIPE)
+
+
+def end(leading: LeadingProcess) -> None:
+    """Close who leads, after those that waited have gone."""
+    for other in leading._others:
+        assert other.process.stdin is not None
+        other.process.stdin.close()
+    leading.close()
 
 
 @contextmanager
 def crew(count: int, codes: tuple[str, ...] = ()) -> Iterator[tuple[LeadingProcess, list[FollowingProcess]]]:
     """Yield who leads and who follows, all in this process; `codes` are what the processes that they stand for do."""
-    leading, others, following = LeadingProcess(count), [], []
+    leading, following = LeadingProcess(count), []
     for share in range(1, count):
         ours, theirs = (Connection(end.detach()) for end in socket.socketpair())
-        others.append(Other(process(codes[share - 1] if codes else ""), ours))
+        leading.join(Other(process(codes[share - 1] if codes else WAITS), ours))
         following.append(FollowingProcess(share, count, theirs))
-    leading.join(others)
+    assert leading.processes == count
     try:
         yield leading, following
     finally:
-        leading.close()
-        for one in following:
+        for one in reversed(following):  # each leaves things as it found them
             one.close()
+        end(leading)
 
 
 def everywhere(count: int, program: Callable[[Workers], Any]) -> list[Any]:
@@ -155,7 +166,7 @@ def test_orders_are_followed() -> None:
 
 def test_who_follows_learns_that_who_leads_has_ended() -> None:
     with crew(2) as (leading, (following,)):
-        leading.close()
+        end(leading)
         with pytest.raises(Ended):
             following.next_order()
         with pytest.raises(Ended):
@@ -164,15 +175,20 @@ def test_who_follows_learns_that_who_leads_has_ended() -> None:
 
 
 @pytest.mark.parametrize(
-    ("code", "how"), [("import os; os.kill(os.getpid(), 9)", "killed by signal 9"), ("raise SystemExit(3)", "status 3")]
+    ("code", "how"),
+    [
+        ("import os; os.kill(os.getpid(), 9)", r"it was killed, perhaps .* train\.threads take less"),
+        ("import os; os.kill(os.getpid(), 15)", "by signal 15"),
+        ("raise SystemExit(3)", "status 3"),
+    ],
 )
 def test_who_leads_says_who_has_ended(code: str, how: str) -> None:
-    with crew(3, ("", code)) as (leading, (first, second)), ThreadPoolExecutor(1) as pool:
+    with crew(3, (WAITS, code)) as (leading, (first, second)), ThreadPoolExecutor(1) as pool:
         answer = pool.submit(first.map, lambda item: item, first.own([1, 2, 3]))
         second._connection.close()
-        with pytest.raises(UserError, match=rf"share 3 of 3 of the games has ended \({how}\).*train\.threads"):
+        with pytest.raises(UserError, match=rf"share 3 of 3 of the games has ended \({how}\); what"):
             leading.map(lambda item: item, leading.own([1, 2, 3]))
-        leading.close()
+        end(leading)
         with pytest.raises(Ended):
             answer.result(10)
 
@@ -189,12 +205,35 @@ def test_whoever_does_not_end_is_killed(monkeypatch: pytest.MonkeyPatch) -> None
     with crew(2, ("import time; time.sleep(60)",)) as (leading, _):
         slow = leading._others[0].process
         began = time.monotonic()
-        leading.close()
+        end(leading)
         assert time.monotonic() - began < 10
         assert slow.returncode == -9
         leading.close()  # a second time does nothing
 
 
-def test_every_share_but_the_first_has_another_process() -> None:
-    with pytest.raises(ValueError, match="3 shares need 2 other processes, not 0"):
-        LeadingProcess(3).join([])
+def test_who_has_ended_is_found_out_though_its_connection_is_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processes, "_GLANCE", 0.05)
+    with crew(2, ("",)) as (leading, _), pytest.raises(UserError, match=r"share 2 of 2 .* has ended \(status 0\)"):
+        leading.map(lambda item: item, leading.own([1, 2]))
+
+
+def test_errors_take_along_where_they_were_raised() -> None:
+    def find(item: int) -> None:
+        if item == 1:
+            raise LookupError("nothing there")
+
+    for error in everywhere(2, lambda workers: workers.map(find, workers.own(range(2)))):
+        assert isinstance(error, LookupError)
+        (note,) = error.__notes__
+        assert "in find" in note
+
+
+def test_threads_are_left_as_they_were() -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        with crew(3):
+            assert torch.get_num_threads() == 1
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from marl_meta.rl.processes import LeadingProcess
 from marl_meta.team import load_team
 from marl_meta.train import replica as replicas
 from marl_meta.train import resume, train
+from marl_meta.train import trainer as trainers
 from marl_meta.train.build import resolve
 from marl_meta.train.checkpoint import read_newest
 from marl_meta.types import UserError
@@ -28,9 +30,14 @@ Overrides = Callable[..., list[str]]
 
 HARVEST = {"game": "harvest", "game__split": "payoffs_train", "game__episodes_per_trial": 2}
 RUNS: dict[str, dict[str, Any]] = {
-    "three shares": {"game__rules": "{players: 2, rivals: 1}", "train__threads": 3},
+    "three shares and a curriculum": {
+        "game__split": "train",
+        "schedule": "regret",
+        "train__threads": 3,
+        "train__evaluate_every": 4,
+    },
     "beliefs and examples": {**HARVEST, "meta": "episodic", "train__horizon": 50, "train__steps": 900},
-    "memory and a curriculum": {**HARVEST, "meta": "rl2", "schedule": "regret", "meta__auxiliary": 0.5},
+    "guesses": {**HARVEST, "meta": "rl2", "meta__auxiliary": 0.5, "train__steps": 120},
     "latents": {**HARVEST, "meta": "leo", "game__num_games": 4, "train__horizon": 50, "train__steps": 400},
 }
 
@@ -43,8 +50,12 @@ def processes(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def others() -> list[psutil.Process]:
     """Return the processes below this one that follow a run."""
-    found = psutil.Process().children(recursive=True)
-    return [one for one in found if any("marl_meta.train.replica" in word for word in one.cmdline())]
+    found = []
+    for one in psutil.Process().children(recursive=True):
+        with suppress(psutil.Error):
+            if any("marl_meta.train.replica" in word for word in one.cmdline()):
+                found.append(one)
+    return found
 
 
 def left_behind(folder: Path) -> tuple[bytes, dict[str, np.ndarray], str]:
@@ -69,22 +80,27 @@ def test_numbers_are_those_of_threads(
 ) -> None:
     threads = train(overrides("threads", **settings), quiet=True).folder
     monkeypatch.setattr(replicas, "MANY_STEPS", 1)
+    started, start = [], replicas._start
+    monkeypatch.setattr(replicas, "_start", lambda *given: started.append(given[-1]) or start(*given))
     same(threads, train(overrides("processes", **settings), quiet=True).folder)
+    assert started == list(range(1, settings.get("train__threads", 2)))
     assert others() == []
 
 
 def test_who_uses_processes(overrides: Overrides) -> None:
-    def workers(*more: str) -> bool:
-        config = resolve(load_config([*overrides(game__rules="{players: 1, rivals: 1}"), *more]))
+    def workers(**changes: Any) -> bool:
+        config = resolve(load_config(overrides(**{"train__steps": 200_000, **changes})))
         chosen = replicas.choose_workers(config)
         chosen.close()
         assert chosen.count == config.train.threads
         return isinstance(chosen, LeadingProcess)
 
-    assert workers("train.steps=200000")
-    assert not workers("train.steps=199999")
-    assert not workers("train.steps=200000", "train.threads=1")
-    assert not workers("train.steps=200000", "league=uniform")
+    assert workers()
+    assert not workers(train__steps=199_999)
+    assert not workers(train__threads=1)
+    assert not workers(league="uniform")
+    assert workers(game="pettingzoo", game__entry_point="games.py:Own")
+    assert not workers(game="pettingzoo", game__entry_point="__main__:Own")  # which no other process has
 
 
 @pytest.mark.usefixtures("processes")
@@ -101,13 +117,13 @@ def test_a_run_whose_other_process_is_killed_stops_and_goes_on(
     monkeypatch.setattr(replicas, "_start", kill_later)
     collect = replicas.Trainer._collect
 
-    def kill(self: Any) -> Any:
+    def kill(self: Any, *given: Any) -> Any:
         if self.iteration == 5:
             started[-1].kill()
-        return collect(self)
+        return collect(self, *given)
 
     monkeypatch.setattr(replicas.Trainer, "_collect", kill)
-    with pytest.raises(UserError, match=r"share 2 of 2 of the games has ended \(killed by signal 9\)"):
+    with pytest.raises(UserError, match=r"share 2 of 2 of the games has ended \(it was killed"):
         train(overrides("broken"), quiet=True)
     assert others() == []
     monkeypatch.setattr(replicas.Trainer, "_collect", collect)
@@ -141,19 +157,25 @@ def wait_for(condition: Callable[[], Any], seconds: float = 120.0) -> Any:
     return found
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
 def test_nobody_follows_a_run_that_was_ended(overrides: Overrides, tmp_path: Path, how: signal.Signals) -> None:
-    script = start_script(tmp_path, overrides(train__steps=10**9))
-    metrics = tmp_path / "runs" / "run" / "metrics.jsonl"
-    wait_for(lambda: metrics.is_file() and metrics.read_bytes().count(b"\n") >= 5)
-    (follower,) = psutil.Process(script.pid).children(recursive=True)
-    assert os.getpgid(follower.pid) != os.getpgid(script.pid)  # Ctrl-C does not reach it
+    script = start_script(tmp_path, overrides(train__steps=10**9, train__threads=3))
+    folder = tmp_path / "runs" / "run"
+    wait_for(lambda: (folder / "metrics.jsonl").is_file() and (folder / "metrics.jsonl").read_bytes().count(b"\n") >= 5)
+    following = psutil.Process(script.pid).children(recursive=True)
+    assert len(following) == 2
+    for one in following:
+        assert os.getpgid(one.pid) != os.getpgid(script.pid)  # Ctrl-C does not reach it
+        if how is signal.SIGTERM:  # as from whatever ends a whole job
+            one.send_signal(how)
     script.send_signal(how)
     script.wait(60)
-    wait_for(lambda: not follower.is_running() or follower.status() == psutil.STATUS_ZOMBIE, 30)
-    if how is signal.SIGINT:
+    assert psutil.wait_procs(following, 30)[1] == []
+    if how is signal.SIGTERM:
         assert script.returncode == 0
-        assert read_newest(tmp_path / "runs" / "run" / "checkpoints") is not None
+        checkpoint = read_newest(folder / "checkpoints")
+        assert checkpoint is not None
+        assert checkpoint.values["iteration"] == (folder / "metrics.jsonl").read_bytes().count(b"\n")
     assert "Traceback" not in (tmp_path / "errors").read_text()
 
 
@@ -166,13 +188,25 @@ def test_what_is_wrong_in_another_process_is_told(overrides: Overrides, monkeypa
     assert others() == []
 
 
+JUMPS = """
+import marl_meta.train.trainer as trainers
+trainers._divergence = lambda metrics: "it jumped" if metrics["iteration"] == 6 else None
+"""
+
+
 @pytest.mark.usefixtures("processes")
-def test_divergence_is_told_once_and_what_was_good_is_kept(
-    overrides: Overrides, capfd: pytest.CaptureFixture[str]
+def test_who_leads_alone_keeps_what_was_good(
+    overrides: Overrides, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    settings = overrides(algorithm__learning_rate=1e30, algorithm__max_grad_norm="null", train__checkpoint_iterations=1)
-    with pytest.raises(UserError, match="Training diverged"):
+    monkeypatch.setattr(replicas, "_PROGRAM", replicas._PROGRAM.replace("follow(", f"{JUMPS}follow("))
+    monkeypatch.setattr(trainers, "_divergence", trainers._divergence)  # to be put back
+    exec(JUMPS)  # noqa: S102 (ours)
+    settings = overrides(train__checkpoint_iterations=1)
+    with pytest.raises(UserError, match=r"diverged: it jumped\. The last good checkpoint, of iteration 5, is kept"):
         train(settings, quiet=True)
+    checkpoint = read_newest(load_config(settings).run_dir / "checkpoints")
+    assert checkpoint is not None
+    assert checkpoint.values["iteration"] == 5
     assert others() == []
     assert "diverged" not in capfd.readouterr().err
 
@@ -181,7 +215,7 @@ def test_divergence_is_told_once_and_what_was_good_is_kept(
 def test_processes_of_other_weights_are_found_out(overrides: Overrides, monkeypatch: pytest.MonkeyPatch) -> None:
     program = replicas._PROGRAM.replace("follow(", "import zlib; zlib.crc32 = lambda *_: 1\nfollow(")
     monkeypatch.setattr(replicas, "_PROGRAM", program)
-    with pytest.raises(RuntimeError, match="the processes of run have come to different weights"):
+    with pytest.raises(RuntimeError, match="the processes of run have come to different learners"):
         train(overrides(), quiet=True)
     assert others() == []
 
@@ -190,6 +224,6 @@ def test_processes_of_other_weights_are_found_out(overrides: Overrides, monkeypa
 def test_a_process_that_cannot_be_started(overrides: Overrides, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", "/nowhere/python")
     with pytest.raises(
-        UserError, match=r"share 2 of the games: .*/nowhere/python'. With train\.threads=1 there is one"
+        UserError, match=r"share 2 of the games: .*/nowhere/python'. A run with train\.threads=1 needs none"
     ):
         train(overrides(), quiet=True)
