@@ -20,7 +20,6 @@ from marl_meta.nets.prediction import Predictor
 from marl_meta.types import BoundRule
 
 _LEAST_DEVIATION = 0.05
-_QUIET = 0.1
 
 
 def latent_rules(kinds: tuple[str, ...], count: int) -> tuple[BoundRule, ...]:
@@ -58,10 +57,6 @@ class OutcomeModel(nn.Module):
         self.known = nn.Linear(latents, hidden)
         self.displaced = nn.Linear(hidden, 1)
         outcomes = 1 + len(reader.change) + reader.slots - 1
-        with torch.no_grad():
-            # What is the same in all games is for the offsets to say, before latents move to say it.
-            for linear in (self.predictor.known, self.predictor.moved_known, self.known):
-                linear.weight.mul_(_QUIET)
         self.log_deviation = nn.Parameter(torch.full((outcomes,), math.log(0.3)))
 
     def read(self, events: Tensor) -> Outcome:
