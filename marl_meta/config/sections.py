@@ -372,7 +372,7 @@ class TrainConfig(_Section):
     threads: NotNegative
     """Shares of the games, each of which a core plays and learns from: in a process of its own in runs of 200,000
     env-steps or more without a league, else in a thread. 0 is as many as there are cores, with 16 games each at least,
-    and 8 at most. A run's numbers depend on how many shares there are, and not on the machine."""
+    and 8 at most. A run's numbers depend on how many shares there are, and not on who works on them."""
     evaluate_every: NotNegative
     """An evaluation after so many iterations; 0 for none."""
     replays: NotNegative

@@ -60,13 +60,8 @@ class LeadingProcess(Workers):
 
     def __init__(self, count: int) -> None:
         """The others of `count` processes are still to come (`join`)."""
-        super().__init__(count, threads=1)
+        super().__init__(count, processes=count)
         self._others: list[Other] = []
-
-    @property
-    def processes(self) -> int:
-        """How many processes work on the shares."""
-        return self.count
 
     def join(self, other: Other) -> None:
         """Work with another process from now on; they come in the order of the shares but the first."""
@@ -147,18 +142,13 @@ class FollowingProcess(Workers):
     """The process of one of the other shares; whatever waits for the leading one raises Ended once it has."""
 
     def __init__(self, index: int, count: int, connection: Connection) -> None:
-        super().__init__(count, threads=1)
+        super().__init__(count, processes=count)
         self._index, self._connection = index, connection
 
     @property
     def leads(self) -> bool:
         """Whether this process writes what the run leaves behind."""
         return False
-
-    @property
-    def processes(self) -> int:
-        """How many processes work on the shares."""
-        return self.count
 
     def own(self, items: Sequence[_Item]) -> list[_Item]:
         """Return this share's item."""

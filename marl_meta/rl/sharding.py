@@ -21,7 +21,7 @@ _Result = TypeVar("_Result")
 _Outcome = TypeVar("_Outcome")
 
 
-def work_alone() -> None:
+def _work_alone() -> None:
     """Keep this thread's operations and kernels to itself: the other cores have shares of their own."""
     torch.set_num_threads(1)
     numba.set_num_threads(1)
@@ -30,15 +30,15 @@ def work_alone() -> None:
 class Workers:
     """A pool of threads, each of which runs its tensor operations alone, until it is closed."""
 
-    def __init__(self, count: int, threads: int | None = None) -> None:
-        """`count` shares are worked on, by so many threads of this process; by as many as there are shares if None."""
+    def __init__(self, count: int, processes: int = 1) -> None:
+        """`count` shares are worked on in so many processes, each of which has as many threads as shares."""
         if count < 1:
             raise ValueError(f"a pool needs at least one worker, not {count}")
-        self.count = count
+        self.count, self.processes = count, processes
         self._before = (torch.get_num_threads(), numba.get_num_threads(), sys.getswitchinterval())
-        work_alone()
-        others = (count if threads is None else threads) - 1
-        self._pool = ThreadPoolExecutor(others, initializer=work_alone) if others else None
+        _work_alone()
+        others = count // processes - 1
+        self._pool = ThreadPoolExecutor(others, initializer=_work_alone) if others else None
         if others:
             # A thread that comes back from an operation waits so long for the interpreter's lock; the default, 5 ms,
             # is longer than most operations take.
@@ -48,11 +48,6 @@ class Workers:
     def leads(self) -> bool:
         """Whether this process writes what the run leaves behind."""
         return True
-
-    @property
-    def processes(self) -> int:
-        """How many processes work on the shares."""
-        return 1
 
     def own(self, items: Sequence[_Item]) -> list[_Item]:
         """Return those of all shares' items that are worked on in this process."""

@@ -52,10 +52,9 @@ def choose_workers(config: Config) -> Workers:
     A league, whose members play in all shares, stays in one process, and so do short runs, and games whose code is in
     the very script that trains: no other process has it.
     """
-    shares, entry_point = config.train.threads, config.game.entry_point or ""
-    if config.train.steps < MANY_STEPS or config.league.name != "none" or entry_point.startswith("__main__:"):
-        return Workers(shares)
-    return LeadingProcess(shares) if shares > 1 and os.name == "posix" else Workers(shares)
+    shares, script = config.train.threads, (config.game.entry_point or "").startswith("__main__:")
+    able = shares > 1 and config.league.name == "none" and not script and os.name == "posix"
+    return LeadingProcess(shares) if able and config.train.steps >= MANY_STEPS else Workers(shares)
 
 
 def start_others(workers: Workers, config: Config, folder: RunFolder) -> None:
@@ -93,10 +92,9 @@ def follow(descriptor: int, share: int, count: int) -> None:
     """Be the process of a share: do what the leading one does until it ends."""
     os.set_inheritable(descriptor, False)
     keep_freed_memory()
-    connection = Connection(descriptor)
-    text, path = json.loads(connection.recv_bytes())
-    with closing(FollowingProcess(share, count, connection)) as workers:
+    with closing(FollowingProcess(share, count, Connection(descriptor))) as workers:
         try:
+            text, path = json.loads(workers.next_order())
             _follow(workers, Config.from_json(text, "the run's config"), RunFolder(Path(path)))
         except Ended:
             return

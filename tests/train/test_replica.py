@@ -48,6 +48,11 @@ def processes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(replicas, "MANY_STEPS", 1)
 
 
+def followers_first(monkeypatch: pytest.MonkeyPatch, code: str) -> None:
+    """Have the other processes run some code before they follow."""
+    monkeypatch.setattr(replicas, "_PROGRAM", replicas._PROGRAM.replace("follow(", f"{code}\nfollow("))
+
+
 def others() -> list[psutil.Process]:
     """Return the processes below this one that follow a run."""
     found = []
@@ -181,8 +186,7 @@ def test_nobody_follows_a_run_that_was_ended(overrides: Overrides, tmp_path: Pat
 
 @pytest.mark.usefixtures("processes")
 def test_what_is_wrong_in_another_process_is_told(overrides: Overrides, monkeypatch: pytest.MonkeyPatch) -> None:
-    program = replicas._PROGRAM.replace("follow(", "import marl_meta.train.replica as r\nr.assemble = None\nfollow(")
-    monkeypatch.setattr(replicas, "_PROGRAM", program)
+    followers_first(monkeypatch, "import marl_meta.train.replica as replicas; replicas.assemble = None")
     with pytest.raises(TypeError, match="'NoneType' object is not callable"):
         train(overrides(), quiet=True)
     assert others() == []
@@ -198,7 +202,7 @@ trainers._divergence = lambda metrics: "it jumped" if metrics["iteration"] == 6 
 def test_who_leads_alone_keeps_what_was_good(
     overrides: Overrides, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(replicas, "_PROGRAM", replicas._PROGRAM.replace("follow(", f"{JUMPS}follow("))
+    followers_first(monkeypatch, JUMPS)
     monkeypatch.setattr(trainers, "_divergence", trainers._divergence)  # to be put back
     exec(JUMPS)  # noqa: S102 (ours)
     settings = overrides(train__checkpoint_iterations=1)
@@ -213,8 +217,7 @@ def test_who_leads_alone_keeps_what_was_good(
 
 @pytest.mark.usefixtures("processes")
 def test_processes_of_other_weights_are_found_out(overrides: Overrides, monkeypatch: pytest.MonkeyPatch) -> None:
-    program = replicas._PROGRAM.replace("follow(", "import zlib; zlib.crc32 = lambda *_: 1\nfollow(")
-    monkeypatch.setattr(replicas, "_PROGRAM", program)
+    followers_first(monkeypatch, "import zlib; zlib.crc32 = lambda *_: 1")
     with pytest.raises(RuntimeError, match="the processes of run have come to different learners"):
         train(overrides(), quiet=True)
     assert others() == []
