@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from marl_meta.nets.events import Events
 from marl_meta.nets.knowledge import Block, Knowledge, Unknown
+from marl_meta.nets.limits import within
 from marl_meta.nets.outcomes import OutcomeModel
 from marl_meta.nets.recall import Recall
 from marl_meta.types import FloatArray, IntArray
@@ -205,9 +206,8 @@ def _alone(block: Block, score: Tensor) -> tuple[Tensor, Tensor]:
         log_probs = torch.log_softmax(score, -1)
         return log_probs, torch.cat([log_probs.exp(), _unsure(log_probs.exp(), block.size)], -1)
     # A product of Gaussian factors, as in PEARL (Rakelly et al. 2019): each event adds to the precision, and to the
-    # mean times it. Who is at a limit feels what would move him away from it: untrained heads are at one.
-    gained = score[..., 1:]
-    gained = gained + (gained.clamp(0.0, _LEAST_DEVIATION**-2 - 1.0) - gained).detach()
+    # mean times it.
+    gained = within(score[..., 1:], 0.0, _LEAST_DEVIATION**-2 - 1.0)
     mean, log_deviation = torch.tanh(score[..., :1] / (1.0 + gained)), -0.5 * torch.log1p(gained)
     return torch.cat([mean, log_deviation], -1), torch.cat([mean, log_deviation.exp()], -1)
 

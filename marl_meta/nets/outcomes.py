@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from marl_meta.nets.events import EventReader
+from marl_meta.nets.limits import within
 from marl_meta.nets.prediction import Predictor
 from marl_meta.types import BoundRule
 
@@ -86,7 +87,7 @@ class OutcomeModel(nn.Module):
                 ],
                 -3,
             ),
-            self.log_deviation.clamp(min=math.log(_LEAST_DEVIATION)),
+            within(self.log_deviation, math.log(_LEAST_DEVIATION), math.inf),
         )
 
 

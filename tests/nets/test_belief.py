@@ -86,3 +86,16 @@ def test_gradients_reach_everything() -> None:
 def test_a_number_is_never_surer_than_can_be() -> None:
     knowledge = net()(1e3 * memory()).knowledge
     assert knowledge[:, 16].min() >= 0.0199 and knowledge[:, 16].max() <= 1.0001
+
+
+def test_a_number_of_which_nothing_is_known_is_not_made_less_sure_of() -> None:
+    """Scores beyond a limit stay where they are, else their gradients grow until nothing else is learnt."""
+    made = net(trained=False)
+    head = made.heads[-2]  # of the wind
+    beyond = torch.tensor([0.0, -5.0])
+    for wanted, moved in ((-1.0, False), (1.0, True)):  # to be less sure than of a standard normal number, or surer
+        with torch.no_grad():
+            head.bias.copy_(beyond)
+        deviation = made(memory()).log_probs[-2][..., 1]
+        (slope,) = torch.autograd.grad((wanted * deviation).sum(), head.bias)
+        assert (slope[1] != 0) == moved

@@ -123,3 +123,17 @@ def test_the_divergence_is_that_of_torch() -> None:
     mean, log_deviation = torch.randn(2, 50)
     expected = torch.distributions.kl_divergence(Normal(mean, log_deviation.exp()), Normal(0.0, 1.0))
     torch.testing.assert_close(divergence(mean, log_deviation), expected)
+
+
+def test_who_was_sure_of_outcomes_learns_that_he_was_wrong() -> None:
+    reader, events, _ = play(6)
+    model = OutcomeModel(reader, LATENTS, hidden=8)
+    with torch.no_grad():
+        model.log_deviation.fill_(-5.0)
+    outcome = model.read(events)
+    assert torch.allclose(outcome.log_deviation.exp(), torch.tensor(0.05))
+    still = torch.zeros(*events.shape[:2], reader.slots, LATENTS)
+    together = torch.ones(len(events), len(events), events.shape[1])
+    outcome_loss(outcome._replace(found=outcome.found + 1.0), still, still - 5.0, together).sum().backward()
+    assert model.log_deviation.grad is not None
+    assert (model.log_deviation.grad < 0).all()
