@@ -62,6 +62,7 @@ REPTILE: dict[str, Any] = {
     "meta__gradient__order": "first",
     "meta__gradient__rate": 1.0,
     "algorithm__learning_rate": 1e-3,
+    "train__steps": 16 * 16 * 40,
 }
 
 
@@ -182,7 +183,7 @@ QUICK: dict[str, Any] = {
     "algorithm__learning_rate": 1e-2,
     "algorithm__gamma": 0.5,
     "train__horizon": 16,
-    "train__steps": 16 * 16 * 60,
+    "train__steps": 16 * 16 * 30,
     "train__threads": 1,
     "train__checkpoint_iterations": 0,
 }
