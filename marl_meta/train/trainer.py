@@ -22,6 +22,7 @@ from marl_meta.train.evaluating import evaluate_run
 from marl_meta.train.folder import RunFolder, open_lines
 from marl_meta.train.learner import Arrays
 from marl_meta.train.progress import ProgressDisplay
+from marl_meta.train.schedule import Schedule
 from marl_meta.train.showing import is_shown, show_run
 from marl_meta.train.tracked import track_games
 from marl_meta.train.trials import TrialCollector
@@ -91,7 +92,7 @@ class Trainer:
                 if isinstance(seat, Seat):
                     seat.curiosity = config.meta.curiosity * (1.0 - progress)
         before = {name: (one.arrays(), one.order_state()) for name, one in self.cast.learners.items()}
-        experience, totals = self._collect(_digest(before) if self.workers.processes > 1 else 0)
+        experience, totals = self._collect(_digest(before, self.cast.schedule) if self.workers.processes > 1 else 0)
         played = time.monotonic()
         metrics: Metrics = {}
         for name, learner in self.cast.learners.items():
@@ -125,22 +126,22 @@ class Trainer:
             timing["evaluate_seconds"] = time.monotonic() - learnt
         return metrics, timing
 
-    def _collect(self, learners: int) -> tuple[list[dict[str, Any]], list[EpisodeTotals]]:
+    def _collect(self, learnt: int) -> tuple[list[dict[str, Any]], list[EpisodeTotals]]:
         """Play the horizon; returns the experience of this process's shares, and the ended episodes of all shares.
 
-        Raises RuntimeError where the digest of the learners is another one in another process.
+        Raises RuntimeError where the digest of what was learnt is another one in another process.
         """
         experience: dict[int, dict[str, Any]] = {}
 
         def play(item: tuple[int, Collector | TrialCollector]) -> tuple[EpisodeTotals, int]:
             share, collector = item
             experience[share], totals = collector.collect(self.config.train.horizon)
-            return totals, learners
+            return totals, learnt
 
         shares = self.workers.own(range(self.workers.count))
         found = self.workers.map(play, list(zip(shares, self.cast.collectors, strict=True)))
-        if any(theirs != learners for _, theirs in found):
-            raise RuntimeError(f"the processes of {self.config.name} have come to different learners")
+        if any(theirs != learnt for _, theirs in found):
+            raise RuntimeError(f"the processes of {self.config.name} have learnt different things")
         return [experience[share] for share in shares], [totals for totals, _ in found]
 
     def _keep(self, before: Mapping[str, tuple[Arrays, dict[str, Any]]]) -> str:
@@ -270,14 +271,13 @@ class Trainer:
             self.cast.schedule.restore(_below(checkpoint.arrays, "schedule/"))
 
 
-def _digest(learners: Mapping[str, tuple[Arrays, dict[str, Any]]]) -> int:
-    """Return a number that tells learners apart: by what they have learnt, and by the state of their random streams."""
+def _digest(learners: Mapping[str, tuple[Arrays, dict[str, Any]]], schedule: Schedule | None) -> int:
+    """Return a number that tells apart what learners and a schedule have learnt, and the learners' random streams."""
+    snapshot = {} if schedule is None else schedule.snapshot()
     found = 0
-    for arrays, order in learners.values():
-        for array in arrays.values():
-            found = zlib.crc32(array.tobytes(), found)
-        found = zlib.crc32(repr(order).encode(), found)
-    return found
+    for array in (*(array for arrays, _ in learners.values() for array in arrays.values()), *snapshot.values()):
+        found = zlib.crc32(array.tobytes(), found)
+    return zlib.crc32(repr([order for _, order in learners.values()]).encode(), found)
 
 
 def _below(arrays: Mapping[str, Any], prefix: str) -> dict[str, Any]:

@@ -215,11 +215,24 @@ def test_who_leads_alone_keeps_what_was_good(
     assert "diverged" not in capfd.readouterr().err
 
 
+WEIGHTS = """
+import zlib
+zlib.crc32 = lambda *_: 1
+"""
+CURRICULUM = """
+import marl_meta.train.schedule as schedules
+schedules.Schedule.note = lambda *_: None
+"""
+
+
 @pytest.mark.usefixtures("processes")
-def test_processes_of_other_weights_are_found_out(overrides: Overrides, monkeypatch: pytest.MonkeyPatch) -> None:
-    followers_first(monkeypatch, "import zlib; zlib.crc32 = lambda *_: 1")
-    with pytest.raises(RuntimeError, match="the processes of run have come to different learners"):
-        train(overrides(), quiet=True)
+@pytest.mark.parametrize("code", [WEIGHTS, CURRICULUM])
+def test_processes_that_come_to_something_else_are_found_out(
+    overrides: Overrides, monkeypatch: pytest.MonkeyPatch, code: str
+) -> None:
+    followers_first(monkeypatch, code)
+    with pytest.raises(RuntimeError, match="the processes of run have learnt different things"):
+        train(overrides(game__split="train", schedule="regret"), quiet=True)
     assert others() == []
 
 
