@@ -2,12 +2,14 @@
 
 Every probability that an agent gives to a value of a hidden rule, at every step of a trial, falls into one of ten bins;
 the expected calibration error is the mean over all of them of |mean probability - share that was true| of their bin
-(Naeini, Cooper and Hauskrecht 2015).
+(Naeini, Cooper and Hauskrecht 2015). A belief about a number that may be anything says how probable it is that the
+number lies below any other: counted are its quantiles at the middle of each bin (Kuleshov, Fenner and Ermon 2018).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -18,6 +20,9 @@ from marl_meta.team import TeamController
 from marl_meta.types import BoolArray, FloatArray, IntArray, Observation, Snapshot, Step, VectorGame
 
 BINS = 10
+_LEVELS = (np.arange(BINS, dtype=np.float32) + 0.5) / BINS
+_QUANTILES = np.array([NormalDist().inv_cdf(float(level)) for level in _LEVELS])
+"""Of a standard normal distribution."""
 
 Doubles = npt.NDArray[np.float64]
 
@@ -57,11 +62,19 @@ class Calibration:
 
     def note(self, rule: str, episode: IntArray, probabilities: FloatArray, truth: IntArray) -> None:
         """Count m beliefs: `probabilities` [m,C] of a rule's values in `episode` [m]; the true ones are `truth` [m]."""
+        self._count(rule, episode, probabilities, np.arange(probabilities.shape[1]) == truth[:, None])
+
+    def note_number(self, rule: str, episode: IntArray, believed: FloatArray, truth: FloatArray) -> None:
+        """Count m beliefs about a number: its means and deviations [m,2] in `episode` [m]; the true ones are [m]."""
+        below = truth[:, None] <= believed[:, :1] + _QUANTILES * believed[:, 1:]
+        self._count(rule, episode, np.broadcast_to(_LEVELS, below.shape), below)
+
+    def _count(self, rule: str, episode: IntArray, probabilities: FloatArray, true: BoolArray) -> None:
+        """Count what was claimed, with `probabilities` [m,C]: which of it is `true` [m,C]."""
         sums = self._sums.setdefault(rule, np.zeros((3, self.episodes, BINS)))
         bins = np.minimum((probabilities * BINS).astype(np.int64), BINS - 1)
-        true = np.arange(probabilities.shape[1]) == truth[:, None]
         place = (episode[:, None] * BINS + bins).reshape(-1)
-        for row, weights in enumerate((np.ones(probabilities.shape), probabilities, true)):
+        for row, weights in enumerate((np.ones_like(probabilities), probabilities, true.astype(np.float32))):
             counted = np.bincount(place, weights.reshape(-1).astype(np.float64), self.episodes * BINS)
             sums[row] += counted.reshape(self.episodes, BINS)
 
@@ -109,14 +122,17 @@ class Watcher:
 
     def _count(self, believed: FloatArray, acting: BoolArray) -> None:
         game, agent = np.nonzero(acting)
-        classes = self._knowledge.classes(self._game.hidden_rules)
+        hidden = self._game.hidden_rules
+        classes, numbers = self._knowledge.classes(hidden), self._knowledge.numbers(hidden)
         episode = np.minimum(self._episode, self._calibration.episodes - 1)[game]
         index = 0
         for unknown in self._knowledge.unknowns:
             for block in unknown.blocks:
-                if block.size:  # a number that may be anything has no probabilities
-                    probabilities = believed[game, agent, block.start : block.start + block.size]
-                    self._calibration.note(unknown.rule, episode, probabilities, classes[game, index])
+                own = believed[game, agent, block.start :]
+                if block.size:
+                    self._calibration.note(unknown.rule, episode, own[:, : block.size], classes[game, index])
+                else:
+                    self._calibration.note_number(unknown.rule, episode, own[:, :2], numbers[game, index])
                 index += 1
 
     def observe(self, step: Step) -> None:

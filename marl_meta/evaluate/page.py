@@ -46,7 +46,8 @@ The area under the curve is the mean over a trial's episodes. The 20th percentil
 Probability of improvement: the share of variants (and pairs of seeds) on which the first earns more, ties half.
 
 Beliefs: every probability that an agent gave to a value of a hidden rule, at every step, and how often such a value
-was the true one, in ten bins. The expected calibration error is the mean distance between the two.
+was the true one, in ten bins. The expected calibration error is the mean distance between the two. Of a number that may
+be anything it is the probability of its lying below quantiles of the belief.
 """
 
 Cell = str

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 from marl_meta.evaluate.calibration import BINS, Calibration
+from marl_meta.evaluate.figure import picture, svg
+from marl_meta.evaluate.plots import reliability
 
 
 def test_bins_and_error_by_hand() -> None:
@@ -42,3 +44,27 @@ def test_honest_beliefs_have_no_error() -> None:
     bold = Calibration(episodes=1)
     bold.note("rule", np.zeros(50_000, int), np.eye(3)[probabilities.argmax(1)], np.minimum(truth, 2))
     assert bold.reliability().error > 0.1
+
+
+def test_a_number_is_claimed_to_lie_below_its_quantiles() -> None:
+    rng = np.random.default_rng(0)
+    mean, deviation = rng.normal(size=50_000), rng.uniform(0.1, 2.0, 50_000)
+    truth, nowhere = mean + deviation * rng.normal(size=50_000), np.zeros(50_000, int)
+    errors = {}
+    for name, scale in (("honest", 1.0), ("bold", 0.3), ("shy", 3.0)):
+        found = Calibration(episodes=1)
+        found.note_number("wind", nowhere, np.stack([mean, scale * deviation], 1), truth)
+        errors[name] = found.reliability("wind").error
+    assert errors["honest"] < 0.005
+    assert min(errors["bold"], errors["shy"]) > 0.1
+    by_hand = Calibration(episodes=2)
+    by_hand.note_number("wind", np.array([1, 1]), np.array([[0.0, 1.0], [2.0, 0.5]]), np.array([0.5, 1.9]))
+    # 0.5 is the quantile at 0.69 of the first belief, 1.9 that at 0.42 of the second.
+    assert by_hand.reliability(episode=1).observed.tolist() == [0, 0, 0, 0, 0.5, 0.5, 0.5, 1, 1, 1]
+    assert np.isnan(by_hand.reliability(episode=0).error)
+
+
+def test_beliefs_about_nothing_are_drawn_too() -> None:
+    figure = reliability("Beliefs", Calibration(episodes=1).reliability(), (0, 0, 0))
+    assert "nothing was believed" in svg(figure)
+    assert picture(figure).size[0] > 0
