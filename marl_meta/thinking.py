@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import fields, replace
 from typing import Any, Protocol
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from marl_meta.games.family import Family
 from marl_meta.nets.inputs import InputStorage, PolicyInputs
-from marl_meta.nets.knowledge import Knowledge
+from marl_meta.nets.knowledge import Block, Knowledge
 from marl_meta.nets.policy import GraphTensors
 from marl_meta.replay.record import BelievedRule
 from marl_meta.replay.thoughts import Thought
@@ -31,6 +32,8 @@ class Output(Protocol):
         """[1,R,H,E]."""
 
 
+_EDGES = np.linspace(-1.0, 1.0, 9)
+"""Beliefs about numbers, which are scaled to [-1, 1], are shown as the probabilities of the intervals between these."""
 Run = Callable[[GraphTensors, Tensor, Tensor, Tensor], tuple[Output, Tensor | None]]
 """`(graph, state [R,H], starts bool [1,R], legal bool [1,R,A])` -> what it does, and values [R] in the game's units."""
 
@@ -83,34 +86,55 @@ def _with_and_without(observation: Observation) -> Observation:
 
 
 def _believed(knowledge: Knowledge | None, known: FloatArray) -> FloatArray | None:
-    """Return the columns [n,W'] of what is known [n,W] that are probabilities."""
+    """Return the probabilities [n,W'] that `believed_rules` names, of what is known [n,W]."""
     if knowledge is None:
         return None
-    columns = [column for block in knowledge.blocks for column in range(block.start, block.start + block.size)]
-    return known[:, columns] if columns else None
+    shares = [
+        known[:, block.start : block.start + block.size] if block.size else _in_intervals(known[:, block.start :])
+        for block in _shown(knowledge)
+    ]
+    return np.concatenate(shares, 1) if shares else None
+
+
+def _shown(knowledge: Knowledge) -> list[Block]:
+    """Return what of a belief can be shown: numbers that stand for no rule of the game (latents) would say nothing."""
+    return [block for block in knowledge.blocks if block.size or knowledge.tellable]
+
+
+def _in_intervals(believed: FloatArray) -> FloatArray:
+    """Return how probable each interval is by means and deviations [n,2] of a number; the outer ones have no end."""
+    mean, deviation = believed[:, :1], np.maximum(believed[:, 1:2], 1e-6)
+    below = torch.special.ndtr(torch.from_numpy((_EDGES[1:-1] - mean) / deviation)).numpy()
+    nobody, all_of_it = np.zeros_like(mean), np.ones_like(mean)
+    probabilities: FloatArray = np.diff(np.concatenate([nobody, below, all_of_it], 1), axis=1).astype(np.float32)
+    return probabilities
 
 
 def believed_rules(knowledge: Knowledge, family: Family | None, hidden: FloatArray | None) -> list[BelievedRule]:
     """Return the hidden rules whose probabilities a thought of beliefs holds, in order.
 
-    `family` says what their values are called, and `hidden` [R'] which ones are true, as far as the game has them.
+    `family` says what their values are called, and `hidden` [R'] which ones are true, as far as the game has them. The
+    values of a number that may be anything are intervals of its range.
     """
-    truth = knowledge.classes(hidden) if hidden is not None and knowledge.tellable else None
+    told = hidden if hidden is not None and knowledge.tellable else None
+    classes = None if told is None else knowledge.classes(told)
+    numbers = None if told is None else knowledge.numbers(told)
     found = []
-    for unknown in knowledge.unknowns:
+    for block in _shown(knowledge):
+        unknown = next(unknown for unknown in knowledge.unknowns if block in unknown.blocks)
         rule = family.rules.get(unknown.rule) if family is not None else None
-        for block in unknown.blocks:
-            if not block.size:
-                continue
+        alone = len(unknown.blocks) == 1
+        name = unknown.rule if alone else f"{unknown.rule} of {' and '.join(block.kinds)}"
+        place = knowledge.blocks.index(block)
+        if block.size:
             plain = [f"{value:g}" for value in block.values] or [str(index) for index in range(block.size)]
             labels = rule.labels() if rule is not None else plain
-            alone = len(unknown.blocks) == 1
-            name = unknown.rule if alone else f"{unknown.rule} of {' and '.join(block.kinds)}"
-            place = knowledge.blocks.index(block)
-            found.append(
-                BelievedRule(
-                    rule=unknown.rule, name=name, values=labels if len(labels) == block.size else plain,
-                    truth=None if truth is None else int(truth[place]),
-                )
-            )  # fmt: skip
+            values = labels if len(labels) == block.size else plain
+            truth = None if classes is None else int(classes[place])
+        else:
+            low, high = (-1.0, 1.0) if rule is None else (rule.low, rule.high)
+            ends = [f"{low + 0.5 * (edge + 1.0) * (high - low):.3g}" for edge in _EDGES]
+            values = [f"{start} to {end}" for start, end in itertools.pairwise(ends)]
+            truth = None if numbers is None else int(np.searchsorted(_EDGES[1:-1], numbers[place]))
+        found.append(BelievedRule(rule=unknown.rule, name=name, values=values, truth=truth))
     return found

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -17,12 +20,14 @@ from marl_meta.meta.controller import GradientController
 from marl_meta.meta.plan import Plan
 from marl_meta.nets.inputs import InputStorage, PolicyDesign, PolicyInputs
 from marl_meta.nets.knowledge import Knowledge
+from marl_meta.nets.outcomes import latent_rules
 from marl_meta.replay.decoding import beliefs_of, probabilities_of, updates_of
 from marl_meta.team import Team, load_team
 from marl_meta.team.controllers import TeamController
-from marl_meta.thinking import believed_rules
+from marl_meta.thinking import _believed, believed_rules
 from marl_meta.types import Observation, VectorGame
 
+WINDY = Path(__file__).parent / "windy"
 TAG = {"adversaries": 2, "prey": 2, "obstacles": 1, "episode_length": 6}
 HARVEST = {"gatherers": 2, "objects_per_kind": 1, "object_size": 0.2, "episode_length": 5}
 GAMES: dict[str, tuple[str, dict[str, Any]]] = {
@@ -342,6 +347,33 @@ def test_rules_of_a_family_that_nobody_knows_are_named_by_their_numbers() -> Non
     game = open_game("harvest")
     found = believed_rules(Knowledge(game.layout.hidden_rules, game.layout), None, game.hidden_rules[0])
     assert {rule.name: rule.values for rule in found}["payoff of red"] == ["-1", "0", "1"]
+
+
+def test_beliefs_about_numbers_are_shown_by_intervals() -> None:
+    family = load_family(WINDY)
+    game = make_vec(family, num_games=1, rules={"wind_x": 0.7, "wind_y": -1.9}, seed=1)
+    everything = Knowledge(game.layout.hidden_rules, game.layout)
+    assert {"wind_x", "wind_y"} <= {rule.name for rule in believed_rules(everything, family, game.hidden_rules[0])}
+    winds = tuple(bound for bound in game.layout.hidden_rules if bound.rule.startswith("wind"))
+    knowledge = Knowledge(winds, game.layout)
+    first, second = believed_rules(knowledge, family, game.hidden_rules[0])
+    ends = ("-2", "-1.5", "-1", "-0.5", "0", "0.5", "1", "1.5", "2")
+    assert (first.name, second.name) == ("wind_x", "wind_y")
+    assert first.values == second.values == [f"{low} to {high}" for low, high in itertools.pairwise(ends)]
+    assert (first.values[first.truth or 0], second.values[second.truth or 0]) == ("0.5 to 1", "-2 to -1.5")
+    known = knowledge.ignorance()[None]
+    known[0, :2] = (0.5 / 2, 0.25 / 2)  # of x: 0.5 in the middle, 0.25 the deviation, both scaled
+    known[0, 2:] = (-3.0, 0.1)
+    shown = _believed(knowledge, known)
+    assert shown is not None
+    expected = np.diff([0.0, *(NormalDist(0.5, 0.25).cdf(float(end)) for end in ends[1:-1]), 1.0])
+    np.testing.assert_allclose(shown[0, :8], expected, atol=1e-6)
+    assert shown[0, 8] == 1.0  # who is beyond all intervals is in the outermost
+
+
+def test_numbers_that_stand_for_no_rule_are_not_shown() -> None:
+    game = open_game("harvest")
+    assert believed_rules(Knowledge(latent_rules(game.layout.kinds, 2), game.layout), None, None) == []
 
 
 def test_who_is_told_believes_nothing() -> None:
