@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from marl_meta.config import load_config
+from marl_meta.evaluate.controls import Forgetful
 from marl_meta.games import make_vec
 from marl_meta.players import RandomPlayer
 from marl_meta.team import Team, load_team
@@ -39,13 +40,19 @@ QUICK: dict[str, Any] = {
 }
 
 
-def share_right(team: Team, side: str, rules: dict[str, Any], episodes: int = 4, **game: Any) -> float:
-    """Return the share of steps in which a team's agents say the right word, playing by chance as they learnt to."""
+def share_right(
+    team: Team, side: str, rules: dict[str, Any], episodes: int = 4, *, forgets: bool = False, **game: Any
+) -> float:
+    """Return the share of steps in which a team's agents say the right word, playing by chance as they learnt to.
+
+    Where it `forgets`, its memory is cleared after every episode.
+    """
     games = make_vec(RECALL, num_games=64, rules=rules, seed=99, **game)
     layout = games.layout
     number = [one.name for one in layout.teams].index(side)
     agents = (games.agent_team == number).nonzero()[0]
-    player = team.controller(layout, side, seed=5)
+    own = team.controller(layout, side, seed=5)
+    player = Forgetful(own) if forgets else own
     player.reset(64, agents)
     step, rewards = games.reset(), []
     actions = 0 * step.observation.acting.astype(int)
@@ -93,6 +100,8 @@ def test_remembers_over_the_episodes_of_a_trial(overrides: Overrides) -> None:
     settings |= {"algorithm__learning_rate": 4e-3, "game__num_games": 32, "train__steps": 32 * 12 * 100}
     team = learn(overrides, game__rules=text, game__episodes_per_trial=3, **settings)
     assert share_right(team, "players", rules, episodes=9, episodes_per_trial=3) > 0.95
+    without = 1 / 3 + 2 / 3 * 1 / 3  # the best for whoever knows no other episode: one is right, of two a third is
+    assert abs(share_right(team, "players", rules, episodes=9, episodes_per_trial=3, forgets=True) - without) < 0.05
 
 
 def test_a_recurrent_network_guesses_the_hidden_rules(overrides: Overrides) -> None:
