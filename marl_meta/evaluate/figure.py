@@ -26,7 +26,7 @@ _ANCHORS = {"l": "start", "m": "middle", "r": "end"}
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A line through points."""
+    """A line through points, of which there may be none."""
 
     points: Sequence[Point]
     color: Color
@@ -119,7 +119,7 @@ def _paint(image: Image.Image, mark: Mark) -> None:
     draw = ImageDraw.Draw(image)
     match mark:
         case Line(points, color, width, dashed):
-            for piece in _dashes(points) if dashed else [points]:
+            for piece in filter(None, _dashes(points) if dashed else [points]):
                 draw.line([_scaled(point) for point in piece], color, round(width * _FACTOR), joint="curve")
         case Area(points, color, opacity):
             mask = Image.new("L", image.size, 0)

@@ -81,8 +81,7 @@ def reliability(title: str, found: Reliability, color: Color) -> Figure:
     marks.append(Line([at(0, 0), at(1, 1)], FAINT, 1.2, dashed=True))
     filled = [index for index in range(BINS) if found.count[index] > 0]
     points = [at(float(found.predicted[index]), float(found.observed[index])) for index in filled]
-    if points:
-        marks.append(Line(points, color, 2.0))
+    marks.append(Line(points, color, 2.0))
     marks += [Dot(point, 3.5, color) for point in points]
     marks.append(Text((left + side, top + side + 30), "probability that was given", 11.0, FAINT, "r"))
     marks.append(Text((left + 4, top - 8), "share that was true", 11.0, FAINT))
