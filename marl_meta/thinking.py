@@ -13,7 +13,7 @@ from torch import Tensor
 
 from marl_meta.games.family import Family
 from marl_meta.nets.inputs import InputStorage, PolicyInputs
-from marl_meta.nets.knowledge import Block, Knowledge
+from marl_meta.nets.knowledge import Block, Knowledge, Unknown
 from marl_meta.nets.policy import GraphTensors
 from marl_meta.replay.record import BelievedRule
 from marl_meta.replay.thoughts import Thought
@@ -91,14 +91,15 @@ def _believed(knowledge: Knowledge | None, known: FloatArray) -> FloatArray | No
         return None
     shares = [
         known[:, block.start : block.start + block.size] if block.size else _in_intervals(known[:, block.start :])
-        for block in _shown(knowledge)
+        for _, block in _shown(knowledge)
     ]
     return np.concatenate(shares, 1) if shares else None
 
 
-def _shown(knowledge: Knowledge) -> list[Block]:
+def _shown(knowledge: Knowledge) -> list[tuple[Unknown, Block]]:
     """Return what of a belief can be shown: numbers that stand for no rule of the game (latents) would say nothing."""
-    return [block for block in knowledge.blocks if block.size or knowledge.tellable]
+    each = [(unknown, block) for unknown in knowledge.unknowns for block in unknown.blocks]
+    return [(unknown, block) for unknown, block in each if block.size or knowledge.tellable]
 
 
 def _in_intervals(believed: FloatArray) -> FloatArray:
@@ -120,8 +121,7 @@ def believed_rules(knowledge: Knowledge, family: Family | None, hidden: FloatArr
     classes = None if told is None else knowledge.classes(told)
     numbers = None if told is None else knowledge.numbers(told)
     found = []
-    for block in _shown(knowledge):
-        unknown = next(unknown for unknown in knowledge.unknowns if block in unknown.blocks)
+    for unknown, block in _shown(knowledge):
         rule = family.rules.get(unknown.rule) if family is not None else None
         alone = len(unknown.blocks) == 1
         name = unknown.rule if alone else f"{unknown.rule} of {' and '.join(block.kinds)}"
